@@ -1,0 +1,22 @@
+// What happens to a finished sum of products before it is stored for the last time.
+
+#pragma once
+
+#include <cstdint>
+
+namespace hotloops {
+
+enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh, sigmoid, tanh, silu, softmax };
+
+// Applied by the microkernel to the last block of k, on the values that are still in registers:
+// first the bias, then the activation. `softmax` needs whole rows; drivers run it after the tiles.
+struct Epilogue {
+  const void* bias = nullptr;  // one value a column, or null
+  Activation activation = Activation::none;
+
+  [[nodiscard]] bool is_identity() const {
+    return bias == nullptr && activation == Activation::none;
+  }
+};
+
+}  // namespace hotloops

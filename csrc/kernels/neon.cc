@@ -1,0 +1,10 @@
+#define HOTLOOPS_ISA neon
+#include "kernels/leaf.h"
+
+namespace hotloops::neon {
+
+extern const KernelSet kKernels;
+constexpr KernelSet kKernels = make_kernel_set<16, 8, 3>(
+    Isa::neon, "neon", "matmul_float32_neon_8x12", "matmul_float64_neon_8x6");
+
+}  // namespace hotloops::neon

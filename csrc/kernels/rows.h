@@ -1,0 +1,101 @@
+// Elementwise work on n contiguous values, and the measured peak of the multiply-add units.
+
+#pragma once
+
+#include "kernels/activations.h"
+#include "kernels/simd.h"
+
+namespace hotloops::HOTLOOPS_ISA {
+
+// y = f(x) over n values in vectors; the last few go through a buffer of their own, so that nothing
+// beyond n is read or written.
+template <class S, class F>
+HOTLOOPS_INLINE void map_row(int64_t n, const typename S::T* x, typename S::T* y, F f) {
+  int64_t i = 0;
+  for (; i + S::lanes <= n; i += S::lanes) S::store(y + i, f(S::load(x + i)));
+  if (i == n) return;
+  typename S::T tail[S::lanes] = {};
+  for (int64_t t = i; t < n; ++t) tail[t - i] = x[t];
+  S::store(tail, f(S::load(tail)));
+  for (int64_t t = i; t < n; ++t) y[t] = tail[t - i];
+}
+
+template <class S>
+void activate_row(Activation activation, int64_t n, const typename S::T* x, typename S::T* y) {
+  using V = typename S::V;
+  switch (activation) {
+    case Activation::none:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return v; });
+    case Activation::relu:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return relu<S>(v); });
+    case Activation::gelu:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return gelu<S>(v); });
+    case Activation::gelu_tanh:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return gelu_tanh<S>(v); });
+    case Activation::sigmoid:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return sigmoid<S>(v); });
+    case Activation::tanh:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return tanh<S>(v); });
+    case Activation::silu:
+      return map_row<S>(n, x, y, [](V v) HOTLOOPS_LAMBDA_INLINE { return silu<S>(v); });
+    case Activation::softmax:
+      return softmax_row<S>(n, x, y);
+  }
+}
+
+template <class S>
+struct Rows {
+  using T = typename S::T;
+  using V = typename S::V;
+
+  static void relu(int64_t n, const void* x, void* y) {
+    activate_row<S>(Activation::relu, n, static_cast<const T*>(x), static_cast<T*>(y));
+  }
+
+  static void relu_stream(int64_t n, const void* x, void* y) {
+    const T* from = static_cast<const T*>(x);
+    T* to = static_cast<T*>(y);
+    const auto misalignment = reinterpret_cast<uintptr_t>(to) % sizeof(V);
+    int64_t head =
+        misalignment == 0 ? 0 : static_cast<int64_t>((sizeof(V) - misalignment) / sizeof(T));
+    if (head > n) head = n;
+    relu(head, from, to);
+    int64_t i = head;
+    for (; i + S::lanes <= n; i += S::lanes) {
+      S::stream(to + i, HOTLOOPS_ISA::relu<S>(S::load(from + i)));
+    }
+    relu(n - i, from + i, to + i);
+#if defined(__x86_64__)
+    _mm_sfence();  // streaming stores are not ordered before what announces the result
+#endif
+  }
+
+  static void activate(Activation activation, int64_t n, const void* x, void* y) {
+    activate_row<S>(activation, n, static_cast<const T*>(x), static_cast<T*>(y));
+  }
+
+  static void softmax(int64_t n, const void* x, void* y) {
+    softmax_row<S>(n, static_cast<const T*>(x), static_cast<T*>(y));
+  }
+
+  // Twelve chains hide four cycles of latency on two units (eight would do, just) and fit the
+  // sixteen registers of the smallest ISA. The values stay near 1, far from slow subnormals.
+  static int64_t fma_burst(int64_t iterations) {
+    constexpr int kChains = 12;
+    V chain[kChains];
+    const V factor = S::splat(T(0.5));
+    const V addend = S::splat(T(0.5));
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) chain[i] = addend;
+    for (int64_t n = 0; n < iterations; ++n) {
+#pragma GCC unroll 12
+      for (int i = 0; i < kChains; ++i) chain[i] = chain[i] * factor + addend;
+      // Keeps the optimiser from seeing what the values are.
+#pragma GCC unroll 12
+      for (int i = 0; i < kChains; ++i) asm volatile("" : HOTLOOPS_VECTOR_OPERAND(chain[i]));
+    }
+    return iterations * kChains * S::lanes * 2;
+  }
+};
+
+}  // namespace hotloops::HOTLOOPS_ISA

@@ -1,0 +1,81 @@
+// Vectors of one width, in the compiler's own vector extension. Leaves only.
+//
+// GCC and Clang lower these types to the registers of whatever ISA the including leaf is compiled
+// for, so one text serves SSE2, AVX2, AVX-512 and NEON. Arithmetic, comparison (masks of -1 and 0)
+// and `mask ? a : b` are operators of the language.
+
+#pragma once
+
+#include <stdint.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef HOTLOOPS_ISA
+#error "a leaf defines HOTLOOPS_ISA (the namespace of its code) before it includes a leaf header"
+#endif
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_nontemporal_store)
+#define HOTLOOPS_HAS_NONTEMPORAL_STORE 1
+#endif
+#endif
+
+#define HOTLOOPS_INLINE [[gnu::always_inline]] inline
+#define HOTLOOPS_LAMBDA_INLINE __attribute__((always_inline))
+
+// Constraint of an asm operand that lives in a vector register.
+#if defined(__x86_64__)
+#define HOTLOOPS_VECTOR_OPERAND(v) "+v"(v)
+#else
+#define HOTLOOPS_VECTOR_OPERAND(v) "+w"(v)
+#endif
+
+namespace hotloops::HOTLOOPS_ISA {
+
+template <int Bytes>
+struct SignedOf;
+template <>
+struct SignedOf<4> {
+  using type = int32_t;
+};
+template <>
+struct SignedOf<8> {
+  using type = int64_t;
+};
+
+template <class Element, int Bytes>
+struct Simd {
+  using T = Element;
+  using Int = typename SignedOf<sizeof(T)>::type;
+  typedef T V __attribute__((vector_size(Bytes)));
+  typedef Int I __attribute__((vector_size(Bytes)));
+  // Memory is aligned to the element only, and may be read as any type.
+  typedef T Unaligned __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
+
+  static constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+
+  HOTLOOPS_INLINE static V load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
+  HOTLOOPS_INLINE static void store(T* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
+  HOTLOOPS_INLINE static V splat(T x) { return x - V{}; }
+
+  // Stores past the caches; p is aligned to the vector. Only Clang has a word for it in the
+  // language; where there is none and no intrinsic either, this is an ordinary store.
+  HOTLOOPS_INLINE static void stream(T* p, V v) {
+#if defined(HOTLOOPS_HAS_NONTEMPORAL_STORE)
+    __builtin_nontemporal_store(v, reinterpret_cast<V*>(p));
+#elif defined(__x86_64__)
+#if defined(__AVX512F__)
+    if constexpr (Bytes == 64) _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+#endif
+#if defined(__AVX__)
+    if constexpr (Bytes == 32) _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+#endif
+    if constexpr (Bytes == 16) _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
+#else
+    store(p, v);
+#endif
+  }
+};
+
+}  // namespace hotloops::HOTLOOPS_ISA
