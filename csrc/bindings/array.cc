@@ -1,0 +1,235 @@
+#include "bindings/array.h"
+
+#define NPY_NO_DEPRECATED_API NPY_1_23_API_VERSION
+#define NPY_TARGET_VERSION NPY_1_23_API_VERSION
+#include <numpy/arrayobject.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <unordered_map>
+
+namespace py = pybind11;
+
+namespace hotloops {
+namespace {
+
+static_assert(sizeof(npy_intp) == sizeof(std::int64_t));
+
+bool view_numpy(PyArrayObject* array, Array& v) {
+  const int type = PyArray_TYPE(array);
+  const bool has_kernels = type == NPY_FLOAT || type == NPY_DOUBLE;
+  // BEHAVED_RO: aligned and in native byte order.
+  if (!has_kernels || !PyArray_ISBEHAVED_RO(array)) return false;
+  v.api = nullptr;
+  v.data = static_cast<std::byte*>(PyArray_DATA(array));
+  v.dtype = type == NPY_FLOAT ? DType::f32 : DType::f64;
+  v.writable = PyArray_ISWRITEABLE(array) != 0;
+  v.ndim = PyArray_NDIM(array);
+  v.shape = reinterpret_cast<const std::int64_t*>(PyArray_DIMS(array));
+  const npy_intp* strides = PyArray_STRIDES(array);
+  const int log2_size = v.dtype == DType::f32 ? 2 : 3;
+  for (int d = 0; d < v.ndim; ++d) {
+    // A field of a packed record: elements lie between multiples of the element size.
+    if ((strides[d] & ((1 << log2_size) - 1)) != 0) return false;
+    v.strides[d] = strides[d] >> log2_size;
+  }
+  return true;
+}
+
+// The exchange functions of a tensor type, or null. Found once a type; the type is then kept alive,
+// so that its address stays its own.
+const dlpack::ExchangeApi* exchange_api(PyTypeObject* type) {
+  static auto* known = new std::unordered_map<PyTypeObject*, const dlpack::ExchangeApi*>;
+  if (const auto found = known->find(type); found != known->end()) return found->second;
+  static PyObject* name = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
+  const auto capsule =
+      py::reinterpret_steal<py::object>(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), name));
+  if (!capsule) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  const auto* api = static_cast<const dlpack::ExchangeApi*>(
+      PyCapsule_GetPointer(capsule.ptr(), dlpack::kCapsuleName));
+  if (api == nullptr) PyErr_Clear();
+  while (api != nullptr && api->version.major != dlpack::kMajorVersion) api = api->previous;
+  if (api != nullptr && api->borrow_from_object == nullptr) api = nullptr;
+  Py_INCREF(type);
+  known->emplace(type, api);
+  return api;
+}
+
+bool is_true(PyObject* object) { return object == Py_True; }
+
+// Whether the values in memory are not the tensor's values (torch's lazy negation), or autograd
+// would miss what is computed from them.
+bool needs_care(PyObject* tensor) {
+  static PyObject* requires_grad = PyUnicode_InternFromString("requires_grad");
+  static PyObject* is_neg = PyUnicode_InternFromString("is_neg");
+  const auto gradient = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, requires_grad));
+  PyErr_Clear();  // another library's tensors have neither
+  const auto negated = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, is_neg));
+  PyErr_Clear();
+  return is_true(gradient.ptr()) || is_true(negated.ptr());
+}
+
+bool describe(const dlpack::Tensor& tensor, const dlpack::ExchangeApi* api, Array& v) {
+  if (tensor.device.type != dlpack::kCpu || tensor.dtype.code != dlpack::kFloat ||
+      tensor.dtype.lanes != 1 || (tensor.dtype.bits != 32 && tensor.dtype.bits != 64) ||
+      tensor.ndim > kMaxDims) {
+    return false;
+  }
+  v.api = api;
+  v.data = static_cast<std::byte*>(tensor.data) + tensor.byte_offset;
+  v.dtype = tensor.dtype.bits == 32 ? DType::f32 : DType::f64;
+  v.writable = true;
+  v.ndim = tensor.ndim;
+  v.shape = tensor.shape;
+  std::int64_t stride = 1;
+  for (int d = v.ndim - 1; d >= 0; --d) {
+    v.strides[d] = tensor.strides == nullptr ? stride : tensor.strides[d];
+    stride *= tensor.shape[d];
+  }
+  const bool has_memory = tensor.data != nullptr || std::ranges::count(v.dims(), 0) > 0;
+  return has_memory &&
+         reinterpret_cast<std::uintptr_t>(v.data) % static_cast<std::size_t>(size_of(v.dtype)) == 0;
+}
+
+bool view_tensor(PyObject* object, Array& v) {
+  const dlpack::ExchangeApi* api = exchange_api(Py_TYPE(object));
+  if (api == nullptr) return false;
+  dlpack::Tensor tensor;
+  if (api->borrow_from_object(object, &tensor) != 0) {
+    PyErr_Clear();  // a tensor without memory of its own; Python code finds the words
+    return false;
+  }
+  return describe(tensor, api, v) && !needs_care(object);
+}
+
+py::object new_tensor(const Array& like, std::span<const std::int64_t> shape, Array& v) {
+  std::array<std::int64_t, kMaxDims> dims;
+  std::ranges::copy(shape, dims.begin());
+  dlpack::Tensor prototype{.data = nullptr,
+                           .device = {.type = dlpack::kCpu, .id = 0},
+                           .ndim = static_cast<std::int32_t>(shape.size()),
+                           .dtype = {.code = dlpack::kFloat,
+                                     .bits = static_cast<std::uint8_t>(8 * size_of(like.dtype)),
+                                     .lanes = 1},
+                           .shape = dims.data(),
+                           .strides = nullptr,
+                           .byte_offset = 0};
+  std::string error;
+  dlpack::ManagedTensor* managed = nullptr;
+  const auto set_error = [](void* context, const char*, const char* message) {
+    *static_cast<std::string*>(context) = message;
+  };
+  if (like.api->allocate(&prototype, &managed, &error, set_error) != 0) {
+    throw std::runtime_error("the tensor library could not allocate the result: " + error);
+  }
+  void* object = nullptr;
+  if (like.api->object_from_managed(managed, &object) != 0) throw py::error_already_set();
+  auto owned = py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+  dlpack::Tensor tensor;
+  if (like.api->borrow_from_object(object, &tensor) != 0) throw py::error_already_set();
+  describe(tensor, like.api, v);
+  return owned;
+}
+
+py::object owned_numpy(PyObject* array, Array& v) {
+  if (array == nullptr) throw py::error_already_set();
+  view_numpy(reinterpret_cast<PyArrayObject*>(array), v);
+  return py::reinterpret_steal<py::object>(array);
+}
+
+struct Extent {
+  const std::byte* begin;
+  const std::byte* end;
+};
+
+Extent extent(const Array& array) {
+  std::int64_t low = 0;
+  std::int64_t high = 1;
+  for (int d = 0; d < array.ndim; ++d) {
+    if (array.shape[d] == 0) return {array.data, array.data};
+    const std::int64_t reach = (array.shape[d] - 1) * array.strides[d];
+    (reach < 0 ? low : high) += reach;
+  }
+  const std::int64_t size = size_of(array.dtype);
+  return {array.data + low * size, array.data + high * size};
+}
+
+}  // namespace
+
+bool view(py::handle object, Array& v) {
+  if (PyArray_CheckExact(object.ptr())) {
+    return view_numpy(reinterpret_cast<PyArrayObject*>(object.ptr()), v);
+  }
+  return view_tensor(object.ptr(), v);
+}
+
+py::object new_array(const Array& like, std::span<const std::int64_t> shape, Array& v) {
+  if (like.api != nullptr) return new_tensor(like, shape, v);
+  return owned_numpy(
+      PyArray_SimpleNew(static_cast<int>(shape.size()),
+                        reinterpret_cast<npy_intp*>(const_cast<std::int64_t*>(shape.data())),
+                        like.dtype == DType::f32 ? NPY_FLOAT : NPY_DOUBLE),
+      v);
+}
+
+py::object new_array_like(py::handle object, const Array& like, Array& v) {
+  if (like.api != nullptr) return new_tensor(like, like.dims(), v);
+  return owned_numpy(PyArray_NewLikeArray(reinterpret_cast<PyArrayObject*>(object.ptr()),
+                                          NPY_KEEPORDER, nullptr, 0),
+                     v);
+}
+
+py::object result(py::object array, const Array& v) {
+  if (v.ndim > 0 || v.api != nullptr) return array;
+  return py::reinterpret_steal<py::object>(
+      PyArray_Return(reinterpret_cast<PyArrayObject*>(array.release().ptr())));
+}
+
+bool overlap(const Array& out, const Array& in) {
+  const Extent o = extent(out);
+  const Extent i = extent(in);
+  return o.begin < i.end && i.begin < o.end;
+}
+
+bool overlaps_itself(const Array& out) {
+  std::array<int, kMaxDims> order;
+  int ndim = 0;
+  for (int d = 0; d < out.ndim; ++d) {
+    if (out.shape[d] == 0) return false;
+    if (out.shape[d] > 1) order[ndim++] = d;
+  }
+  const auto stride = [&](int d) { return std::abs(out.strides[d]); };
+  std::sort(order.begin(), order.begin() + ndim,
+            [&](int p, int q) { return stride(p) < stride(q); });
+  // Each dimension steps over all that the smaller ones reach. Rare layouts that interleave without
+  // meeting are taken for overlapping: a copy then, never a wrong result.
+  std::int64_t reach = 0;
+  for (int i = 0; i < ndim; ++i) {
+    if (stride(order[i]) <= reach) return true;
+    reach += (out.shape[order[i]] - 1) * stride(order[i]);
+  }
+  return false;
+}
+
+bool same_memory(const Array& x, const Array& y) {
+  return x.data == y.data && std::ranges::equal(x.dims(), y.dims()) &&
+         std::equal(x.strides, x.strides + x.ndim, y.strides);
+}
+
+std::string shape_text(const Array& array) {
+  std::string text = "(";
+  for (int d = 0; d < array.ndim; ++d) {
+    text += (d > 0 ? ", " : "") + std::to_string(array.shape[d]);
+  }
+  return text + (array.ndim == 1 ? ",)" : ")");
+}
+
+void import_numpy() {
+  if (_import_array() < 0) throw py::error_already_set();
+}
+
+}  // namespace hotloops

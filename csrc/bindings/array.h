@@ -1,0 +1,58 @@
+// NumPy arrays and DLPack tensors as one kind of array. No data is copied in either direction.
+
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "bindings/dlpack.h"
+#include "kernel.h"
+#include "matmul.h"
+
+namespace hotloops {
+
+// A view of a Python object's memory, valid as long as the object.
+struct Array {
+  const dlpack::ExchangeApi* api;  // of the tensor's type; null for a NumPy array
+  std::byte* data;
+  DType dtype;
+  bool writable;
+  int ndim;
+  const std::int64_t* shape;
+  std::int64_t strides[kMaxDims];  // elements
+
+  [[nodiscard]] std::span<const std::int64_t> dims() const {
+    return {shape, static_cast<std::size_t>(ndim)};
+  }
+};
+
+// Fills `view` if kernels can work on the object as it is: a numpy.ndarray itself (subclasses have
+// semantics of their own) or a CPU tensor that needs no gradient, float32 or float64, native byte
+// order, aligned. Everything else is false, and Python code's to convert. (Not std::optional:
+// moving the strides' half kilobyte twice a call was a tenth of a small product's time.)
+bool view(pybind11::handle object, Array& view);
+
+// A new C-contiguous array of the kind of `like`, and its view.
+pybind11::object new_array(const Array& like, std::span<const std::int64_t> shape, Array& view);
+// A new array as `like` is, in the memory order of `like` where its kind knows such a thing.
+pybind11::object new_array_like(pybind11::handle object, const Array& like, Array& view);
+
+// As NumPy returns results: rank 0 as a scalar.
+pybind11::object result(pybind11::object array, const Array& view);
+
+// Whether writing `out` while reading `in` could go wrong.
+bool overlap(const Array& out, const Array& in);
+// Whether two elements may be one.
+bool overlaps_itself(const Array& out);
+
+bool same_memory(const Array& x, const Array& y);
+
+// "(2, 3)"
+std::string shape_text(const Array& array);
+
+void import_numpy();
+
+}  // namespace hotloops

@@ -1,0 +1,13 @@
+// One registration a topic.
+
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace hotloops {
+
+void register_operations(pybind11::module_& m);
+void register_settings(pybind11::module_& m);
+void register_ladder(pybind11::module_& m);
+
+}  // namespace hotloops

@@ -1,0 +1,333 @@
+// matmul, dense and relu on arrays that need no conversion. What does need one is answered with
+// NotImplemented, and python/hotloops/_array_likes.py takes over.
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "activate.h"
+#include "bindings/array.h"
+#include "bindings/bindings.h"
+#include "dense.h"
+#include "dispatch.h"
+#include "matmul.h"
+#include "relu.h"
+#include "threads.h"
+
+namespace py = pybind11;
+
+namespace hotloops {
+namespace {
+
+py::object not_implemented() { return py::reinterpret_borrow<py::object>(Py_NotImplemented); }
+
+// Below this many multiply-adds or elements a call is over before another thread could have taken
+// the GIL.
+constexpr std::int64_t kReleaseGilWork = 1 << 15;
+
+template <class F>
+void without_gil(std::int64_t work, F f) {
+  if (work < kReleaseGilWork) return f();
+  const py::gil_scoped_release release;
+  f();
+}
+
+// What the arguments are called in error messages.
+struct Names {
+  std::string_view function, a, b;
+};
+
+std::string shapes_text(const Array& a, const Array& b) {
+  return " (shapes " + shape_text(a) + " and " + shape_text(b) + ")";
+}
+
+[[noreturn]] void refuse(const Names& names, std::string_view message, const Array& a,
+                         const Array& b) {
+  throw std::invalid_argument(std::string(names.function) + ": " + std::string(message) +
+                              shapes_text(a, b));
+}
+
+std::string counted(std::int64_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+// A product as the operands' shapes define it, by numpy.matmul's rules.
+struct Product {
+  MatmulArgs args{};
+  int batch_ndim = 0;
+  std::array<BatchDim, kMaxDims> batch;
+  int ndim = 0;  // of the result
+  std::array<std::int64_t, kMaxDims> shape;
+  bool has_rows, has_cols;  // whether the result has them as dimensions
+
+  // b_transposed: b's last dimension is the one that is summed over.
+  Product(const Array& a, const Array& b, bool b_transposed, const Names& names) {
+    if (a.ndim == 0 || b.ndim == 0) {
+      const std::string_view scalar = a.ndim == 0 ? names.a : names.b;
+      refuse(names,
+             std::string(scalar) + " has 0 dimensions but at least 1 is needed; use * to scale", a,
+             b);
+    }
+    has_rows = a.ndim > 1;
+    has_cols = b.ndim > 1;
+    const int a_last = a.ndim - 1;
+    const int b_rows = !has_cols ? 0 : b.ndim - (b_transposed ? 1 : 2);
+    const int b_cols = b.ndim - (b_transposed ? 2 : 1);
+
+    args.k = a.shape[a_last];
+    if (b.shape[b_rows] != args.k) {
+      const std::string_view b_noun = b_transposed ? "column" : "row";
+      refuse(names,
+             std::string(names.a) + " has " + counted(args.k, has_rows ? "column" : "element") +
+                 " but " + std::string(names.b) + " has " +
+                 counted(b.shape[b_rows], has_cols ? b_noun : "element"),
+             a, b);
+    }
+    args.m = has_rows ? a.shape[a_last - 1] : 1;
+    args.n = has_cols ? b.shape[b_cols] : 1;
+    args.a = {a.data, has_rows ? a.strides[a_last - 1] : 0, a.strides[a_last]};
+    args.b = {b.data, b.strides[b_rows], has_cols ? b.strides[b_cols] : 0};
+
+    const int a_batch = has_rows ? a.ndim - 2 : 0;
+    const int b_batch = has_cols ? b.ndim - 2 : 0;
+    batch_ndim = std::max(a_batch, b_batch);
+    for (int d = 0; d < batch_ndim; ++d) {
+      const int in_a = d - (batch_ndim - a_batch);
+      const int in_b = d - (batch_ndim - b_batch);
+      const std::int64_t a_size = in_a < 0 ? 1 : a.shape[in_a];
+      const std::int64_t b_size = in_b < 0 ? 1 : b.shape[in_b];
+      if (a_size != b_size && a_size != 1 && b_size != 1) {
+        refuse(names,
+               "batch dimension " + std::to_string(d) + " has size " + std::to_string(a_size) +
+                   " in " + std::string(names.a) + " but " + std::to_string(b_size) + " in " +
+                   std::string(names.b) + "; sizes must be equal or 1",
+               a, b);
+      }
+      batch[d] = {.size = a_size == 1 ? b_size : a_size,
+                  .a_stride = a_size == 1 ? 0 : a.strides[in_a],
+                  .b_stride = b_size == 1 ? 0 : b.strides[in_b],
+                  .c_stride = 0};
+      shape[ndim++] = batch[d].size;
+    }
+    if (has_rows) shape[ndim++] = args.m;
+    if (has_cols) shape[ndim++] = args.n;
+  }
+
+  void write_to(const Array& c) {
+    for (int d = 0; d < batch_ndim; ++d) batch[d].c_stride = c.strides[d];
+    args.c = {c.data, has_rows ? c.strides[batch_ndim] : 0, has_cols ? c.strides[ndim - 1] : 1};
+  }
+
+  [[nodiscard]] std::span<const std::int64_t> result_shape() const {
+    return std::span(shape).first(static_cast<std::size_t>(ndim));
+  }
+  [[nodiscard]] std::span<const BatchDim> batch_dims() const {
+    return std::span(batch).first(static_cast<std::size_t>(batch_ndim));
+  }
+  [[nodiscard]] std::int64_t work() const {
+    std::int64_t work = args.m * args.n * std::max<std::int64_t>(1, args.k);
+    for (const BatchDim& dim : batch_dims()) work *= dim.size;
+    return work;
+  }
+};
+
+// An output array that the kernels can write to directly.
+bool fits(const Array& out, const Array& like, std::span<const std::int64_t> shape) {
+  return out.writable && out.api == like.api && out.dtype == like.dtype &&
+         std::ranges::equal(out.dims(), shape) && !overlaps_itself(out);
+}
+
+bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.dtype == y.dtype; }
+
+// The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
+// where out is None. Null if out is neither.
+py::object output(py::handle out, const Array& like, std::span<const std::int64_t> shape,
+                  std::initializer_list<const Array*> operands, Array& view_of_it) {
+  if (out.is_none()) return new_array(like, shape, view_of_it);
+  if (!view(out, view_of_it) || !fits(view_of_it, like, shape)) return {};
+  for (const Array* operand : operands) {
+    if (overlap(view_of_it, *operand)) return {};
+  }
+  return py::reinterpret_borrow<py::object>(out);
+}
+
+py::object finish(py::handle out, py::object array, const Array& v) {
+  return out.is_none() ? result(std::move(array), v) : std::move(array);
+}
+
+constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
+
+py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle out) {
+  Array a;
+  Array b;
+  if (!view(a_object, a) || !view(b_object, b) || !same_kind(a, b)) return not_implemented();
+  Product product(a, b, false, kMatmulNames);
+  Array c;
+  py::object array = output(out, a, product.result_shape(), {&a, &b}, c);
+  if (!array) return not_implemented();
+  product.write_to(c);
+  without_gil(product.work(), [&] {
+    matmul(matmul_kernel(a.dtype), product.args, product.batch_dims(), num_threads());
+  });
+  return finish(out, std::move(array), c);
+}
+
+Activation activation_named(std::string_view function, py::handle name) {
+  if (name.is_none()) return Activation::none;
+  static constexpr std::pair<std::string_view, Activation> kNames[] = {
+      {"relu", Activation::relu},           {"gelu", Activation::gelu},
+      {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
+      {"tanh", Activation::tanh},           {"silu", Activation::silu},
+      {"softmax", Activation::softmax}};
+  if (py::isinstance<py::str>(name)) {
+    const auto text = name.cast<std::string_view>();
+    for (const auto& [known, activation] : kNames) {
+      if (text == known) return activation;
+    }
+  }
+  std::string message = std::string(function) + ": activation is " +
+                        py::repr(name).cast<std::string>() + " but must be None";
+  for (const auto& [known, activation] : kNames) message += ", '" + std::string(known) + "'";
+  throw std::invalid_argument(message);
+}
+
+// A stand-in for operands of whatever kind and dtype, where only shapes matter.
+Array of_shape(std::span<const std::int64_t> shape) {
+  if (shape.size() > kMaxDims) throw std::invalid_argument("more than 64 dimensions");
+  Array array{};
+  array.ndim = static_cast<int>(shape.size());
+  array.shape = shape.data();
+  return array;
+}
+
+using Shape = std::vector<std::int64_t>;
+
+py::tuple as_tuple(std::span<const std::int64_t> shape) {
+  return py::tuple(py::cast(Shape(shape.begin(), shape.end())));
+}
+
+py::tuple matmul_shape(const Shape& a, const Shape& b) {
+  return as_tuple(Product(of_shape(a), of_shape(b), false, kMatmulNames).result_shape());
+}
+
+constexpr Names dense_names(bool transposed) {
+  return {
+      .function = transposed ? "linear" : "dense", .a = "x", .b = transposed ? "weight" : "kernel"};
+}
+
+Product dense_product(const Array& x, const Array& kernel, const Array* bias, bool transposed) {
+  const Names names = dense_names(transposed);
+  if (kernel.ndim != 2) {
+    refuse(names,
+           std::string(names.b) + " has " + counted(kernel.ndim, "dimension") + " but 2 are needed",
+           x, kernel);
+  }
+  const Product product(x, kernel, transposed, names);
+  if (bias != nullptr && (bias->ndim != 1 || bias->shape[0] != product.args.n)) {
+    throw std::invalid_argument(std::string(names.function) + ": bias has shape " +
+                                shape_text(*bias) + " but (" + std::to_string(product.args.n) +
+                                ",) is needed, one value a unit");
+  }
+  return product;
+}
+
+py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<Shape>& bias,
+                      bool transposed) {
+  const Array bias_array = bias ? of_shape(*bias) : Array{};
+  return as_tuple(
+      dense_product(of_shape(x), of_shape(kernel), bias ? &bias_array : nullptr, transposed)
+          .result_shape());
+}
+
+// dense, or linear where `transposed`.
+py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handle bias_object,
+                        py::handle activation_name, py::handle out, bool transposed) {
+  const Activation activation = activation_named(dense_names(transposed).function, activation_name);
+  Array x;
+  Array kernel;
+  Array bias;
+  const bool has_bias = !bias_object.is_none();
+  if (!view(x_object, x) || !view(kernel_object, kernel) || !same_kind(x, kernel) ||
+      (has_bias && (!view(bias_object, bias) || !same_kind(x, bias)))) {
+    return not_implemented();
+  }
+  Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed);
+  if (has_bias && bias.shape[0] > 1 && bias.strides[0] != 1) return not_implemented();
+  Array y;
+  py::object array = output(out, x, product.result_shape(), {&x, &kernel}, y);
+  if (!array || (has_bias && !out.is_none() && overlap(y, bias))) return not_implemented();
+  product.write_to(y);
+  product.args.epilogue = {.bias = has_bias ? bias.data : nullptr, .activation = activation};
+  without_gil(product.work(), [&] {
+    dense(matmul_kernel(x.dtype), row_kernels(x.dtype), product.args, product.batch_dims(),
+          num_threads());
+  });
+  return finish(out, std::move(array), y);
+}
+
+// relu(x) and the other activations on arrays.
+py::object activate_array(Activation activation, py::handle x_object, py::handle out) {
+  Array x;
+  if (!view(x_object, x)) return not_implemented();
+  Array y;
+  py::object array;
+  if (out.is_none()) {
+    array = new_array_like(x_object, x, y);
+  } else {
+    if (!view(out, y) || !fits(y, x, x.dims()) || (overlap(y, x) && !same_memory(y, x))) {
+      return not_implemented();
+    }
+    array = py::reinterpret_borrow<py::object>(out);
+  }
+  std::array<ElementwiseDim, kMaxDims> dims;
+  std::int64_t work = 1;
+  for (int d = 0; d < x.ndim; ++d) {
+    dims[d] = {.size = x.shape[d], .x_stride = x.strides[d], .y_stride = y.strides[d]};
+    work *= x.shape[d];
+  }
+  const ElementwiseArgs args{
+      .dtype = x.dtype,
+      .x = x.data,
+      .y = y.data,
+      .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(x.ndim))};
+  without_gil(work, [&] {
+    if (activation == Activation::relu) {
+      relu(row_kernels(x.dtype), args, num_threads());
+    } else {
+      activate(activation, row_kernels(x.dtype), args, num_threads());
+    }
+  });
+  return finish(out, std::move(array), y);
+}
+
+}  // namespace
+
+void register_operations(py::module_& m) {
+  m.def("matmul", &matmul_arrays, py::arg("a"), py::arg("b"), py::arg("out"), py::pos_only());
+  m.def("matmul_shape", &matmul_shape, py::arg("a"), py::arg("b"));
+  m.def("dense_shape", &dense_shape, py::arg("x"), py::arg("kernel"), py::arg("bias"),
+        py::arg("transposed"));
+  m.def(
+      "check_activation",
+      [](const std::string& function, py::handle name) { activation_named(function, name); },
+      py::arg("function"), py::arg("activation"));
+  m.def("dense", &dense_arrays, py::arg("x"), py::arg("kernel"), py::arg("bias"),
+        py::arg("activation"), py::arg("out"), py::arg("transposed"), py::pos_only());
+  m.def(
+      "relu", [](py::handle x, py::handle out) { return activate_array(Activation::relu, x, out); },
+      py::arg("x"), py::arg("out"), py::pos_only());
+  m.def(
+      "activate",
+      [](py::handle name, py::handle x) {
+        return activate_array(activation_named("activate", name), x, py::none());
+      },
+      py::arg("name"), py::arg("x"), py::pos_only());
+}
+
+}  // namespace hotloops

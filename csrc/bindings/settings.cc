@@ -1,0 +1,99 @@
+// Threads, instruction sets, and what there is to know about this build and machine.
+
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "blocking.h"
+#include "cpu_features.h"
+#include "dispatch.h"
+#include "peak.h"
+#include "threads.h"
+
+namespace py = pybind11;
+
+namespace hotloops {
+namespace {
+
+DType dtype_named(const std::string& name) {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    if (name == name_of(dtype)) return dtype;
+  }
+  throw std::invalid_argument("dtype is '" + name + "' but must be 'float32' or 'float64'");
+}
+
+py::dict describe(const Kernel& kernel, const KernelSet& set) {
+  py::dict d;
+  d["name"] = kernel.name;
+  d["isa"] = set.name;
+  d["dtype"] = name_of(kernel.dtype);
+  d["mr"] = kernel.mr;
+  d["nr"] = kernel.nr;
+  d["kr"] = kernel.kr;
+  return d;
+}
+
+py::list kernels() {
+  py::list list;
+  for (const std::string& name : usable_isas()) {
+    const KernelSet& set = *select_isa(cpu_features(), name).kernels;
+    for (const Kernel& kernel : set.matmul) list.append(describe(kernel, set));
+  }
+  return list;
+}
+
+constexpr const char* compiler() {
+#if defined(__clang__)
+  return "Clang " __clang_version__;
+#else
+  return "GCC " __VERSION__;
+#endif
+}
+
+}  // namespace
+
+void register_settings(py::module_& m) {
+  m.attr("__version__") = HOTLOOPS_VERSION;
+  m.attr("compiler") = compiler();
+  m.attr("has_openmp") = has_openmp();
+  m.attr("KC") = kKc;
+
+  m.def("isas", &usable_isas);
+  m.def("isa", [] { return active_kernels().name; });
+  m.def("use_isa", [](const std::string& name) { use_isa(name); }, py::arg("name"));
+  m.def(
+      "select_isa",
+      [](const std::set<std::string>& features, const std::optional<std::string>& override_name) {
+        return select_isa(features, override_name.value_or("")).name;
+      },
+      py::arg("features"), py::arg("override") = py::none());
+  m.def("cpu_features", &cpu_features);
+  m.def("kernels", &kernels);
+
+  m.def("num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads, py::arg("n"));
+  m.def("set_num_threads_here", &set_num_threads_here, py::arg("n"));
+
+  m.def("cache_sizes", [] {
+    const CacheSizes& sizes = cache_sizes();
+    py::dict d;
+    d["l1d"] = sizes.l1d;
+    d["l2"] = sizes.l2;
+    d["l3"] = sizes.l3;
+    return d;
+  });
+  m.def(
+      "fma_peak",
+      [](const std::string& dtype, double seconds, int threads) {
+        const DType type = dtype_named(dtype);
+        const py::gil_scoped_release release;
+        return fma_peak(active_kernels(), type, seconds, threads);
+      },
+      py::arg("dtype"), py::arg("seconds"), py::arg("threads") = 1);
+}
+
+}  // namespace hotloops

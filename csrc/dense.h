@@ -1,0 +1,15 @@
+// activation(x kernel + bias): a product with its epilogue.
+
+#pragma once
+
+#include <span>
+
+#include "matmul.h"
+
+namespace hotloops {
+
+// As matmul, with any activation. The bias has n contiguous values.
+void dense(const Kernel& kernel, const RowKernels& rows, const MatmulArgs& args,
+           std::span<const BatchDim> batch, int threads);
+
+}  // namespace hotloops

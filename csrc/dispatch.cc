@@ -1,0 +1,121 @@
+#include "dispatch.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "cpu_features.h"
+
+namespace hotloops {
+
+namespace baseline {
+extern const KernelSet kKernels;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const KernelSet kKernels;
+}
+namespace avx512 {
+extern const KernelSet kKernels;
+}
+#elif defined(__aarch64__)
+namespace neon {
+extern const KernelSet kKernels;
+}
+#endif
+
+namespace {
+
+#if defined(__x86_64__)
+constexpr const KernelSet* kAvx512 = &avx512::kKernels;
+constexpr const KernelSet* kAvx2 = &avx2::kKernels;
+constexpr const KernelSet* kNeon = nullptr;
+#elif defined(__aarch64__)
+constexpr const KernelSet* kAvx512 = nullptr;
+constexpr const KernelSet* kAvx2 = nullptr;
+constexpr const KernelSet* kNeon = &neon::kKernels;
+#else
+constexpr const KernelSet* kAvx512 = nullptr;
+constexpr const KernelSet* kAvx2 = nullptr;
+constexpr const KernelSet* kNeon = nullptr;
+#endif
+
+template <class Strings>
+std::string join(const Strings& strings) {
+  std::string joined;
+  for (const std::string& s : strings) joined += (joined.empty() ? "" : ", ") + s;
+  return joined.empty() ? "none" : joined;
+}
+
+const KernelSet* initial_kernels() {
+  const char* name = std::getenv("HOTLOOPS_ISA");
+  try {
+    return select_isa(cpu_features(), name == nullptr ? "" : name).kernels;
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(
+        "the environment variable HOTLOOPS_ISA: " + std::string(error.what()) +
+        "; this CPU can use: " + join(usable_isas()));
+  }
+}
+
+std::atomic<const KernelSet*>& active() {
+  static std::atomic<const KernelSet*> kernels = initial_kernels();
+  return kernels;
+}
+
+}  // namespace
+
+std::span<const IsaEntry> isa_table() {
+  static const IsaEntry table[] = {
+      {"avx512", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, kAvx512},
+      {"avx2", {"avx2", "fma"}, kAvx2},
+      {"neon", {"neon"}, kNeon},
+      {"baseline", {}, &baseline::kKernels},
+  };
+  return table;
+}
+
+const IsaEntry& select_isa(const std::set<std::string>& features, std::string_view override_name) {
+  const auto table = isa_table();
+  const auto missing = [&](const IsaEntry& entry) {
+    std::vector<std::string> names;
+    std::ranges::set_difference(std::set<std::string>(entry.required.begin(), entry.required.end()),
+                                features, std::back_inserter(names));
+    return names;
+  };
+  if (override_name.empty()) {
+    return *std::ranges::find_if(table, [&](const IsaEntry& e) { return missing(e).empty(); });
+  }
+  std::vector<std::string> known;
+  for (const IsaEntry& entry : table) {
+    known.emplace_back(entry.name);
+    if (override_name != entry.name) continue;
+    if (const auto lacking = missing(entry); !lacking.empty()) {
+      throw std::invalid_argument(
+          "ISA '" + std::string(entry.name) +
+          "' needs CPU features that are not usable here: " + join(lacking));
+    }
+    return entry;
+  }
+  throw std::invalid_argument("unknown ISA '" + std::string(override_name) + "': expected one of " +
+                              join(known));
+}
+
+std::vector<std::string> usable_isas() {
+  std::vector<std::string> names;
+  for (const IsaEntry& entry : isa_table()) {
+    const bool runs = std::ranges::all_of(
+        entry.required, [](const std::string& f) { return cpu_features().contains(f); });
+    if (entry.kernels != nullptr && runs) names.emplace_back(entry.name);
+  }
+  return names;
+}
+
+const KernelSet& active_kernels() { return *active().load(std::memory_order_relaxed); }
+
+void use_isa(std::string_view name) {
+  active().store(select_isa(cpu_features(), name).kernels, std::memory_order_relaxed);
+}
+
+}  // namespace hotloops

@@ -1,0 +1,50 @@
+// Which kernels run: the best set that the CPU can use, or the one that was asked for.
+
+#pragma once
+
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel.h"
+
+namespace hotloops {
+
+// One row of the table: an ISA and what the CPU must offer for it.
+struct IsaEntry {
+  const char* name;
+  std::vector<std::string> required;
+  // Null where this build has no code for it (another architecture's leaf).
+  const KernelSet* kernels;
+};
+
+// Every ISA that hotloops knows, best first.
+std::span<const IsaEntry> isa_table();
+
+// The best entry whose requirements `features` meets and whose architecture it is, or, with a name
+// in `override_name`, that entry. Throws std::invalid_argument when there is no such ISA or it
+// needs more than `features`: asking for an ISA never falls back to another.
+const IsaEntry& select_isa(const std::set<std::string>& features,
+                           std::string_view override_name = {});
+
+// Names of the ISAs usable in this process, best first.
+std::vector<std::string> usable_isas();
+
+// The kernels in use: at first the best ones, or those that the environment variable HOTLOOPS_ISA
+// names (throws as select_isa does).
+const KernelSet& active_kernels();
+
+// Changes them for the whole process, to those of select_isa. Calls that have begun finish with the
+// kernels they have.
+void use_isa(std::string_view name);
+
+inline const Kernel& matmul_kernel(DType dtype) {
+  return active_kernels().matmul[static_cast<int>(dtype)];
+}
+inline const RowKernels& row_kernels(DType dtype) {
+  return active_kernels().rows[static_cast<int>(dtype)];
+}
+
+}  // namespace hotloops

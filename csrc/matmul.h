@@ -1,0 +1,44 @@
+// C = A B for matrices of any strides, batched, with an epilogue.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernel.h"
+#include "pack.h"
+
+namespace hotloops {
+
+struct View {
+  void* data;
+  std::int64_t row_stride;
+  std::int64_t col_stride;
+
+  [[nodiscard]] ConstView as_const() const { return {data, row_stride, col_stride}; }
+};
+
+// C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operand nor itself.
+struct MatmulArgs {
+  std::int64_t m, n, k;
+  ConstView a, b;
+  View c;
+  Epilogue epilogue;  // not softmax
+};
+
+// NumPy's limit, the highest of the array libraries.
+inline constexpr int kMaxDims = 64;
+
+// One dimension over which a product is repeated. A stretched operand has stride 0 there.
+struct BatchDim {
+  std::int64_t size;
+  std::int64_t a_stride, b_stride, c_stride;
+};
+
+// The product for each index of `batch` (outermost dimension first; none means one product) with
+// the strides added to the views of `args`, on up to `threads` threads. The bits of a product
+// depend on its operands' values alone (see kKc), not on the batch, the strides or the threads.
+void matmul(const Kernel& kernel, const MatmulArgs& args, std::span<const BatchDim> batch,
+            int threads);
+
+}  // namespace hotloops

@@ -1,0 +1,38 @@
+// How many threads a call may use, and running it on them. The only file that knows OpenMP.
+
+#pragma once
+
+namespace hotloops {
+
+// Whether this build can use more than one thread.
+bool has_openmp();
+
+// Threads that a call from the calling thread may use. One inside of another parallel region, and
+// in a child made by fork(): OpenMP's pool does not survive it, and waiting for its threads would
+// hang.
+int num_threads();
+
+// For every thread of the process: those running now, at their next call, and later ones.
+void set_num_threads(int n);
+// For the calling thread alone.
+void set_num_threads_here(int n);
+
+// The threads of one parallel() as one of them sees it. Passed down instead of asked for, because
+// OpenMP's own answer is about the innermost region, which may be a caller's.
+struct Team {
+  int index = 0;
+  int count = 1;
+
+  // Waits for the others.
+  void barrier() const;
+};
+
+void run_parallel(int threads, void (*body)(void* context, Team team), void* context);
+
+// Runs body(team) on up to `threads` threads at once. With one thread it is a plain call.
+template <class F>
+void parallel(int threads, F body) {
+  run_parallel(threads, [](void* context, Team team) { (*static_cast<F*>(context))(team); }, &body);
+}
+
+}  // namespace hotloops
