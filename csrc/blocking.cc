@@ -1,6 +1,7 @@
 #include "blocking.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <string>
 
@@ -11,8 +12,7 @@ namespace {
 CacheSizes read_cache_sizes() {
   CacheSizes sizes{.l1d = 32 << 10, .l2 = 512 << 10, .l3 = 8 << 20};
   for (int index = 0;; ++index) {
-    const std::string dir =
-        "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    const std::string dir = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
     int level = 0;
     std::string type;
     std::int64_t kib = 0;
@@ -28,7 +28,6 @@ CacheSizes read_cache_sizes() {
 // The largest block size up to `most` that cuts `extent` into blocks of nearly equal size: no thin
 // last block that pays for packing and earns little.
 std::int64_t even_block(std::int64_t extent, std::int64_t most, std::int64_t multiple) {
-  if (extent <= multiple) return multiple;
   if (extent <= most) return round_up(extent, multiple);
   const std::int64_t limit = std::max(multiple, most / multiple * multiple);
   return round_up(ceil_div(extent, ceil_div(extent, limit)), multiple);
@@ -41,16 +40,63 @@ const CacheSizes& cache_sizes() {
   return sizes;
 }
 
+const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m) {
+  // The lowest tile that holds all rows, if one does.
+  for (std::size_t i = kernels.size(); i-- > 1;) {
+    if (m <= kernels[i].mr) return kernels[i];
+  }
+  // Otherwise the least time. That for a row, relative to the tallest tile: lower ones load B more
+  // often for the same work. The rows that a tile has too many cost as much as the others.
+  constexpr std::array<std::int64_t, kTileShapes> kTimePerRow{10, 13, 30};
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < kernels.size(); ++i) {
+    const auto time = [&](std::size_t shape) {
+      return round_up(m, kernels[shape].mr) * kTimePerRow[shape];
+    };
+    if (time(i) < time(best)) best = i;
+  }
+  return kernels[best];
+}
+
 Blocking choose_blocking(const Kernel& kernel, const CacheSizes& caches, std::int64_t m,
                          std::int64_t n) {
+  if (m <= kernel.mr && n <= kernel.nr) return {.mc = kernel.mr, .nc = kernel.nr};
   const std::int64_t size = size_of(kernel.dtype);
-  // B's block takes half of L2: it is read again for every panel of A. On CPUs with a small L2 it
-  // may overflow into L3 instead, since fewer than 512 columns would have A packed and C loaded too
-  // often for too little work.
-  const std::int64_t nc = std::max<std::int64_t>(512, caches.l2 / 2 / (kKc * size));
-  // A's block takes a quarter: it streams through once for every panel of B, and C passes by too.
-  const std::int64_t mc = caches.l2 / 4 / (panel_pitch(kernel.dtype) * size);
+  // B's block takes half of L2: every panel of A streams it into L1 once. The other half is for C,
+  // which passes by. On CPUs with a small L2, B may overflow into L3 instead: with fewer than 256
+  // columns A would be packed and C loaded too often for too little work.
+  const std::int64_t nc = std::max<std::int64_t>(256, caches.l2 / 2 / (kKc * size));
+  // One panel of A at a time is in L1. Some more are packed at once only to spread the cost of
+  // starting; a quarter of L2 (what the loops the other way round wanted) was 3 % slower.
+  const std::int64_t mc = caches.l2 / 16 / (panel_pitch(kernel.dtype) * size);
   return {.mc = even_block(m, mc, kernel.mr), .nc = even_block(n, nc, kernel.nr)};
+}
+
+Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads) {
+  Grid best{.rows = 1, .cols = 1};
+  if (threads == 1) return best;
+  const std::int64_t row_panels = ceil_div(m, kernel.mr);
+  const std::int64_t col_panels = ceil_div(n, kernel.nr);
+  std::int64_t least = row_panels * col_panels + 1;
+  // The one whose largest share is smallest. Between equals the one with more rows: threads side by
+  // side in a row of the grid pack the same rows of A each for themselves, while B is packed once.
+  for (int rows = threads; rows >= 1; --rows) {
+    if (threads % rows != 0) continue;
+    const int cols = threads / rows;
+    const std::int64_t share = ceil_div(row_panels, rows) * ceil_div(col_panels, cols);
+    if (share < least) {
+      least = share;
+      best = {.rows = rows, .cols = cols};
+    }
+  }
+  return best;
+}
+
+Range part(std::int64_t size, std::int64_t unit, std::int64_t parts, std::int64_t index) {
+  if (parts == 1) return {.begin = 0, .end = size};
+  const std::int64_t units = ceil_div(size, unit);
+  return {.begin = std::min(size, units * index / parts * unit),
+          .end = std::min(size, units * (index + 1) / parts * unit)};
 }
 
 }  // namespace hotloops

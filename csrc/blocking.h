@@ -1,8 +1,9 @@
-// From cache sizes to block sizes.
+// How a product is cut: tile shape, cache blocks, threads.
 
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernel.h"
 
@@ -15,6 +16,9 @@ struct CacheSizes {
 // Of this machine, read once from the operating system; typical sizes where it does not tell.
 const CacheSizes& cache_sizes();
 
+// The tile shape for a product of m rows, of those that an ISA has: the one that wastes least.
+const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m);
+
 struct Blocking {
   std::int64_t mc;  // rows of A packed at once, a multiple of mr
   std::int64_t nc;  // columns of B packed at once, a multiple of nr
@@ -22,6 +26,22 @@ struct Blocking {
 
 Blocking choose_blocking(const Kernel& kernel, const CacheSizes& caches, std::int64_t m,
                          std::int64_t n);
+
+// The threads of a team as a grid over the rows and columns of C.
+struct Grid {
+  int rows, cols;
+};
+
+Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads);
+
+struct Range {
+  std::int64_t begin, end;
+
+  [[nodiscard]] std::int64_t size() const { return end - begin; }
+};
+
+// The index-th of `parts` nearly equal pieces of [0, size), cut at multiples of `unit`.
+Range part(std::int64_t size, std::int64_t unit, std::int64_t parts, std::int64_t index);
 
 constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 constexpr std::int64_t round_up(std::int64_t x, std::int64_t multiple) {

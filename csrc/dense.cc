@@ -6,14 +6,14 @@
 
 namespace hotloops {
 
-void dense(const Kernel& kernel, const RowKernels& rows, const MatmulArgs& args,
+void dense(std::span<const Kernel> kernels, const RowKernels& rows, const MatmulArgs& args,
            std::span<const BatchDim> batch, int threads) {
   if (args.epilogue.activation != Activation::softmax) {
-    return matmul(kernel, args, batch, threads);
+    return matmul(kernels, args, batch, threads);
   }
   MatmulArgs sums = args;
   sums.epilogue.activation = Activation::none;
-  matmul(kernel, sums, batch, threads);
+  matmul(kernels, sums, batch, threads);
 
   // A softmax needs its whole row, which is no tile's; it then works in place.
   std::array<ElementwiseDim, kMaxDims> dims;
@@ -22,7 +22,7 @@ void dense(const Kernel& kernel, const RowKernels& rows, const MatmulArgs& args,
   dims[ndim++] = {args.m, args.c.row_stride, args.c.row_stride};
   dims[ndim++] = {args.n, args.c.col_stride, args.c.col_stride};
   activate(Activation::softmax, rows,
-           {.dtype = kernel.dtype,
+           {.dtype = kernels.front().dtype,
             .x = args.c.data,
             .y = args.c.data,
             .dims = std::span(dims).first(static_cast<std::size_t>(ndim))},

@@ -9,7 +9,7 @@
 namespace hotloops {
 
 // As matmul, with any activation. The bias has n contiguous values.
-void dense(const Kernel& kernel, const RowKernels& rows, const MatmulArgs& args,
+void dense(std::span<const Kernel> kernels, const RowKernels& rows, const MatmulArgs& args,
            std::span<const BatchDim> batch, int threads);
 
 }  // namespace hotloops

@@ -40,7 +40,7 @@ const KernelSet& active_kernels();
 // kernels they have.
 void use_isa(std::string_view name);
 
-inline const Kernel& matmul_kernel(DType dtype) {
+inline std::span<const Kernel> matmul_kernels(DType dtype) {
   return active_kernels().matmul[static_cast<int>(dtype)];
 }
 inline const RowKernels& row_kernels(DType dtype) {

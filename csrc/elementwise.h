@@ -20,6 +20,7 @@ struct ElementwiseArgs {
   const void* x;
   void* y;
   std::span<const ElementwiseDim> dims;
+  bool y_is_new = false;  // just allocated: its pages are not there yet
 };
 
 // A kernel over n contiguous values, with whatever else it needs bound to it.

@@ -27,7 +27,8 @@ constexpr std::int64_t panel_pitch(DType dtype) { return kKc + 64 / size_of(dtyp
 
 // One call of a microkernel: C[mr, nr] = or += A[mr, kc] B[kc, nr], then the epilogue.
 //
-//      b: kc rows of nr            c: rows of nr, c_stride apart
+//      b: kc rows of nr,           c: mr rows of nr, c_stride apart
+//         b_stride apart
 //      +--------------+
 //      |              |
 //      +--------------+
@@ -39,6 +40,7 @@ struct Tile {
   std::int64_t kc;
   const void* a;
   const void* b;
+  std::int64_t b_stride;  // nr in a packed panel
   void* c;
   std::int64_t c_stride;
   bool accumulate;    // add to what c holds: every block of k but the first
@@ -62,11 +64,14 @@ struct RowKernels {
   void (*softmax)(std::int64_t n, const void* x, void* y);
 };
 
+// The shapes of tiles that an ISA has: for many rows, for a few, and for one.
+inline constexpr int kTileShapes = 3;
+
 // Everything an ISA's leaf provides, indexed by DType.
 struct KernelSet {
   Isa isa;
   const char* name;
-  Kernel matmul[kDTypes];
+  Kernel matmul[kDTypes][kTileShapes];  // tallest first
   RowKernels rows[kDTypes];
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication
   // and an addition) in registers and returns how many floating-point operations that were.

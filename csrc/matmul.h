@@ -38,7 +38,9 @@ struct BatchDim {
 // The product for each index of `batch` (outermost dimension first; none means one product) with
 // the strides added to the views of `args`, on up to `threads` threads. The bits of a product
 // depend on its operands' values alone (see kKc), not on the batch, the strides or the threads.
-void matmul(const Kernel& kernel, const MatmulArgs& args, std::span<const BatchDim> batch,
-            int threads);
+//
+// `kernels` are the tile shapes to choose from, for one dtype.
+void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
+            std::span<const BatchDim> batch, int threads);
 
 }  // namespace hotloops

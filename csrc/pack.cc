@@ -91,6 +91,17 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
   }
 }
 
+// dst[j] = src[j * stride] for the first `valid` of nr values, the last of them in the others. Whole
+// vectors of the last value are written first and then overwritten: rows are short, loops over the
+// remainder are not.
+template <class T>
+void copy_padded(const T* src, std::int64_t stride, std::int64_t valid, std::int64_t nr, T* dst) {
+  using V = typename Square<T>::V;
+  const V last = src[(valid - 1) * stride] - V{};
+  for (std::int64_t j = 0; j < nr; j += Square<T>::side) Square<T>::store(dst + j, last);
+  for (std::int64_t j = 0; j < valid; ++j) dst[j] = src[j * stride];
+}
+
 template <class T>
 void pack_a_typed(const Kernel& kernel, ConstView a, std::int64_t rows, std::int64_t depth,
                   T* out) {
@@ -143,10 +154,13 @@ void pack_b_typed(const Kernel& kernel, ConstView b, std::int64_t depth, std::in
   for (; j < cols; j += nr) {
     const std::int64_t valid = std::min(nr, cols - j);
     T* panel = out + j * depth;
-    copy(src + j * b.col_stride, b.row_stride, b.col_stride, depth, valid, panel, nr);
-    if (valid == nr) continue;
-    for (std::int64_t p = 0; p < depth; ++p) {
-      std::fill(panel + p * nr + valid, panel + (p + 1) * nr, panel[p * nr + valid - 1]);
+    const T* from = src + j * b.col_stride;
+    if (valid == nr) {
+      copy(from, b.row_stride, b.col_stride, depth, nr, panel, nr);
+    } else {
+      for (std::int64_t p = 0; p < depth; ++p) {
+        copy_padded(from + p * b.row_stride, b.col_stride, valid, nr, panel + p * nr);
+      }
     }
   }
 }

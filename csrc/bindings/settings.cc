@@ -41,7 +41,9 @@ py::list kernels() {
   py::list list;
   for (const std::string& name : usable_isas()) {
     const KernelSet& set = *select_isa(cpu_features(), name).kernels;
-    for (const Kernel& kernel : set.matmul) list.append(describe(kernel, set));
+    for (const auto& shapes : set.matmul) {
+      for (const Kernel& kernel : shapes) list.append(describe(kernel, set));
+    }
   }
   return list;
 }

@@ -18,20 +18,32 @@ constexpr RowKernels make_row_kernels() {
   return {&Rows<S>::relu, &Rows<S>::relu_stream, &Rows<S>::activate, &Rows<S>::softmax};
 }
 
-// A tile of mr rows and nv vectors for both dtypes.
+struct Names {
+  const char* matmul[kDTypes][kTileShapes];
+};
+
+// Tiles of Mr rows and Nv vectors for products of many rows, of 4 x 2 for few, of 1 x 8 for one. The
+// small ones have the eight accumulators that two units with a latency of four cycles keep busy.
+template <class S, int Mr, int Nv>
+constexpr void set_tiles(Kernel (&kernels)[kTileShapes], Isa isa,
+                         const char* const (&names)[kTileShapes]) {
+  kernels[0] = make_kernel<Microkernel<S, Mr, Nv>>(isa, names[0]);
+  kernels[1] = make_kernel<Microkernel<S, 4, 2>>(isa, names[1]);
+  kernels[2] = make_kernel<Microkernel<S, 1, 8>>(isa, names[2]);
+}
+
 template <int Bytes, int Mr, int Nv>
-constexpr KernelSet make_kernel_set(Isa isa, const char* name, const char* f32_name,
-                                    const char* f64_name) {
+constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& names) {
   using F32 = Simd<float, Bytes>;
   using F64 = Simd<double, Bytes>;
-  return {
-      isa,
-      name,
-      {make_kernel<Microkernel<F32, Mr, Nv>>(isa, f32_name),
-       make_kernel<Microkernel<F64, Mr, Nv>>(isa, f64_name)},
-      {make_row_kernels<F32>(), make_row_kernels<F64>()},
-      {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
-  };
+  KernelSet set{.isa = isa,
+                .name = name,
+                .matmul = {},
+                .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
+                .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst}};
+  set_tiles<F32, Mr, Nv>(set.matmul[0], isa, names.matmul[0]);
+  set_tiles<F64, Mr, Nv>(set.matmul[1], isa, names.matmul[1]);
+  return set;
 }
 
 }  // namespace hotloops::HOTLOOPS_ISA

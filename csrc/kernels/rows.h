@@ -20,8 +20,9 @@ HOTLOOPS_INLINE void map_row(int64_t n, const typename S::T* x, typename S::T* y
   for (int64_t t = i; t < n; ++t) y[t] = tail[t - i];
 }
 
+// Neither inlined nor cloned: the microkernel would have a copy of each loop.
 template <class S>
-void activate_row(Activation activation, int64_t n, const typename S::T* x, typename S::T* y) {
+[[gnu::noinline, gnu::noclone]] void activate_row(Activation activation, int64_t n, const typename S::T* x, typename S::T* y) {
   using V = typename S::V;
   switch (activation) {
     case Activation::none:

@@ -1,0 +1,307 @@
+// The drivers over the kernels in use: shapes around the tile and the block of k, strides, batches,
+// threads, epilogues; every operand at a guard page, NaN between its elements.
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <iostream>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "dispatch.h"
+#include "guarded.h"
+#include "matmul.h"
+#include "tests.h"
+#include "values.h"
+
+namespace hotloops::testing {
+namespace {
+
+enum class Layout : std::uint8_t { rows, columns, spread, reversed };
+constexpr std::array kLayouts = {Layout::rows, Layout::columns, Layout::spread, Layout::reversed};
+
+// A matrix that occupies exactly what its strides span, filled with NaN where it has no element.
+template <class T>
+class Matrix {
+ public:
+  Matrix(std::int64_t rows, std::int64_t cols, Layout layout, Guard guard)
+      : rows_(rows), cols_(cols), view_(strides(layout)), values_(extent(), guard) {
+    std::ranges::fill(values_.span(), kNan<T>);
+    view_.data = values_.data();
+    if (layout == Layout::reversed && extent() > 0) view_.data = &values_[extent() - 1];
+  }
+
+  void fill(void (*values)(std::span<T>, std::uint64_t), std::uint64_t seed) {
+    std::vector<T> x(static_cast<std::size_t>(rows_ * cols_));
+    values(x, seed);
+    for (std::int64_t i = 0; i < rows_ * cols_; ++i) {
+      at(i / cols_, i % cols_) = x[static_cast<std::size_t>(i)];
+    }
+  }
+
+  [[nodiscard]] T& at(std::int64_t i, std::int64_t j) const {
+    return static_cast<T*>(view_.data)[i * view_.row_stride + j * view_.col_stride];
+  }
+  [[nodiscard]] View view() const { return view_; }
+  [[nodiscard]] std::span<T> memory() const { return values_.span(); }
+
+ private:
+  [[nodiscard]] View strides(Layout layout) const {
+    switch (layout) {
+      case Layout::rows:
+        return {.data = nullptr, .row_stride = cols_, .col_stride = 1};
+      case Layout::columns:
+        return {.data = nullptr, .row_stride = 1, .col_stride = rows_};
+      case Layout::spread:
+        return {.data = nullptr, .row_stride = 3 * cols_ + 1, .col_stride = 3};
+      case Layout::reversed:
+        return {.data = nullptr, .row_stride = -cols_, .col_stride = -1};
+    }
+    __builtin_unreachable();
+  }
+
+  [[nodiscard]] std::int64_t extent() const {
+    if (rows_ == 0 || cols_ == 0) return 0;
+    return (rows_ - 1) * std::abs(view_.row_stride) + (cols_ - 1) * std::abs(view_.col_stride) + 1;
+  }
+
+  std::int64_t rows_, cols_;
+  View view_;
+  GuardedArray<T> values_;
+};
+
+struct Shape {
+  std::int64_t m, n, k;
+};
+
+std::ostream& operator<<(std::ostream& out, Shape s) {
+  return out << s.m << 'x' << s.k << 'x' << s.n;
+}
+
+// Operands and result of one product.
+template <class T>
+struct Problem {
+  Problem(Shape s, Layout layout, Guard guard)
+      : shape(s),
+        kernels(matmul_kernels(kDTypeOf<T>)),
+        a(s.m, s.k, layout, guard),
+        b(s.k, s.n, layout, guard),
+        c(s.m, s.n, layout, guard),
+        bias(s.n, guard) {}
+
+  void fill(void (*values)(std::span<T>, std::uint64_t)) {
+    a.fill(values, 1);
+    b.fill(values, 2);
+    values(bias.span(), 3);
+  }
+
+  void run(Epilogue epilogue = {}, int threads = 1) {
+    const MatmulArgs args{.m = shape.m,
+                          .n = shape.n,
+                          .k = shape.k,
+                          .a = a.view().as_const(),
+                          .b = b.view().as_const(),
+                          .c = c.view(),
+                          .epilogue = epilogue};
+    matmul(matmul_kernels(kDTypeOf<T>), args, {}, threads);
+  }
+
+  // The numerical contract, word for word.
+  [[nodiscard]] T defined(std::int64_t i, std::int64_t j) const {
+    T sum = 0;
+    for (std::int64_t first = 0; first < shape.k; first += kKc) {
+      T block = 0;
+      for (std::int64_t p = first; p < std::min(shape.k, first + kKc); ++p) {
+        block = std::fma(a.at(i, p), b.at(p, j), block);
+      }
+      sum = first == 0 ? block : sum + block;
+    }
+    return sum;
+  }
+
+  // Whether c[i, j] is within the contract's bound of the product.
+  [[nodiscard]] bool within_bound(std::int64_t i, std::int64_t j) const {
+    long double exact = 0;
+    long double magnitude = 0;
+    for (std::int64_t p = 0; p < shape.k; ++p) {
+      const long double product = static_cast<long double>(a.at(i, p)) * b.at(p, j);
+      exact += product;
+      magnitude += std::abs(product);
+    }
+    const std::int64_t roundings = std::min(shape.k, kKc) + (shape.k + kKc - 1) / kKc;
+    const long double nu =
+        static_cast<long double>(roundings) * std::numeric_limits<T>::epsilon() / 2;
+    // A part in 1024 for the reference's own rounding.
+    return std::abs(c.at(i, j) - exact) <= nu / (1 - nu) * magnitude * (1 + 1.0L / 1024);
+  }
+
+  template <class Holds>
+  void expect(const char* what, Holds holds) const {
+    for (std::int64_t i = 0; i < shape.m; ++i) {
+      for (std::int64_t j = 0; j < shape.n; ++j) {
+        check(holds(i, j), active_kernels().name, ' ', name_of(kDTypeOf<T>), ' ', shape, ' ', what,
+              ": c[", i, ", ", j, "] is ", c.at(i, j), ", defined as ", defined(i, j));
+      }
+    }
+  }
+
+  // Nothing but the elements of c was written.
+  void expect_gaps_untouched() const {
+    const auto numbers = std::ranges::count_if(c.memory(), [](T x) { return !std::isnan(x); });
+    check(numbers == shape.m * shape.n, shape, " wrote ", numbers, " values");
+  }
+
+  Shape shape;
+  std::span<const Kernel> kernels;  // to choose from
+  Matrix<T> a, b, c;
+  GuardedArray<T> bias;
+};
+
+template <class T>
+void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Guard guard) {
+  Problem<T> problem(shape, layout, guard);
+  problem.kernels = kernels;
+  problem.fill(fill_small_integers<T>);
+  problem.run();
+  problem.expect("small integers",
+                 [&](auto i, auto j) { return problem.c.at(i, j) == problem.defined(i, j); });
+  problem.expect_gaps_untouched();
+  problem.run({.bias = problem.bias.data(), .activation = Activation::relu});
+  problem.expect("bias and relu", [&](auto i, auto j) {
+    return problem.c.at(i, j) == std::max(problem.defined(i, j) + problem.bias[j], T(0));
+  });
+
+  problem.fill(fill_real<T>);
+  problem.run();
+  const bool bits = has_fma(active_kernels());
+  problem.expect("real values", [&](auto i, auto j) {
+    return bits ? problem.c.at(i, j) == problem.defined(i, j) : problem.within_bound(i, j);
+  });
+}
+
+template <class T>
+void test_shapes(const Kernel& kernel) {
+  const auto around = [](std::int64_t tile) {
+    return std::array<std::int64_t, 5>{0, 1, tile - 1, tile, tile + 1};
+  };
+  int turn = 0;
+  for (const std::int64_t m : around(kernel.mr)) {
+    for (const std::int64_t n : around(kernel.nr)) {
+      for (const std::int64_t k : {std::int64_t{0}, std::int64_t{1}, kKc - 1, kKc, kKc + 1}) {
+        // Every shape in the plain layout, and in one of the others in turn.
+        test_shape<T>({&kernel, 1}, {m, n, k}, Layout::rows, Guard::after);
+        ++turn;
+        test_shape<T>({&kernel, 1}, {m, n, k},
+                      kLayouts[static_cast<std::size_t>(turn) % kLayouts.size()],
+                      turn % 3 == 0 ? Guard::before : Guard::after);
+      }
+    }
+  }
+}
+
+// A batch with a stretched operand, against its items alone; threads change nothing.
+template <class T>
+void test_batch(Shape shape) {
+  constexpr std::int64_t kItems = 5;
+  const auto [m, n, k] = shape;
+  const GuardedArray<T> a(kItems * m * k, Guard::after);
+  const GuardedArray<T> b(k * n, Guard::after);
+  const GuardedArray<T> c(kItems * m * n, Guard::after);
+  std::vector<T> alone(c.span().size());
+  fill_real(a.span(), 1);
+  fill_real(b.span(), 2);
+  MatmulArgs args{.m = m,
+                  .n = n,
+                  .k = k,
+                  .a = {.data = a.data(), .row_stride = k, .col_stride = 1},
+                  .b = {.data = b.data(), .row_stride = n, .col_stride = 1},
+                  .c = {.data = nullptr, .row_stride = n, .col_stride = 1},
+                  .epilogue = {}};
+  for (std::int64_t item = 0; item < kItems; ++item) {
+    args.a.data = a.data() + item * m * k;
+    args.c.data = alone.data() + item * m * n;
+    matmul(matmul_kernels(kDTypeOf<T>), args, {}, 1);
+  }
+  args.a.data = a.data();
+  args.c.data = c.data();
+  const BatchDim batch{.size = kItems, .a_stride = m * k, .b_stride = 0, .c_stride = m * n};
+  for (const int threads : {1, 2, 3, 5}) {
+    std::ranges::fill(c.span(), kNan<T>);
+    matmul(matmul_kernels(kDTypeOf<T>), args, {&batch, 1}, threads);
+    check(same_bits<T>(c.span(), alone), active_kernels().name, " batch of ", shape, " on ",
+          threads, " threads");
+  }
+}
+
+template <class T>
+void print_digests() {
+  const KernelSet& set = active_kernels();
+  const auto print = [&](Shape shape, int activation, std::span<const T> c) {
+    std::cout << "digest " << set.name << ' ' << name_of(kDTypeOf<T>) << ' ' << shape << ' '
+              << activation << ' ' << std::hex << std::setfill('0') << std::setw(16) << digest(c)
+              << std::dec << '\n';
+  };
+  for (const Shape shape : {Shape{1, 1, 700}, Shape{3, 7, 5}, Shape{1, 100, 300},
+                            Shape{100, 1, 300}, Shape{70, 65, 515}, Shape{33, 130, 257}}) {
+    Problem<T> problem(shape, Layout::rows, Guard::after);
+    problem.fill(fill_real<T>);
+    problem.run();
+    print(shape, static_cast<int>(Activation::none), problem.c.memory());
+    for (const Activation activation : kElementwise) {
+      problem.run({.bias = problem.bias.data(), .activation = activation});
+      print(shape, static_cast<int>(activation), problem.c.memory());
+    }
+    problem.run({.bias = problem.bias.data()});
+    for (std::int64_t i = 0; i < shape.m; ++i) {
+      T* row = &problem.c.at(i, 0);
+      row_kernels(kDTypeOf<T>).softmax(shape.n, row, row);
+    }
+    print(shape, static_cast<int>(Activation::softmax), problem.c.memory());
+  }
+}
+
+template <class T>
+void test_drivers_typed() {
+  for (const Kernel& kernel : matmul_kernels(kDTypeOf<T>)) test_shapes<T>(kernel);
+  test_shape<T>({50, 90, 2 * kKc + 3}, Layout::columns, Guard::before);
+  for (const Shape shape : {Shape{1, 1, 3}, Shape{4, 4, 4}, Shape{31, 33, 300}}) {
+    test_batch<T>(shape);
+  }
+  print_digests<T>();
+}
+
+}  // namespace
+
+bool has_fma(const KernelSet& set) { return set.isa != Isa::baseline; }
+
+void test_drivers(const KernelSet& set) {
+  use_isa(set.name);
+  if (!check(&active_kernels() == &set, "use_isa took no effect: ", set.name)) return;
+  test_drivers_typed<float>();
+  test_drivers_typed<double>();
+}
+
+void test_concurrent_calls() {
+  constexpr Shape kShape{70, 65, 515};
+  Problem<float> alone(kShape, Layout::rows, Guard::after);
+  alone.fill(fill_real<float>);
+  alone.run();
+  for (const int threads : {1, 2}) {
+    std::vector<std::jthread> callers(4);
+    for (std::jthread& caller : callers) {
+      caller = std::jthread([&alone, threads, kShape] {
+        Problem<float> problem(kShape, Layout::rows, Guard::after);
+        problem.fill(fill_real<float>);
+        for (int repeat = 0; repeat < 5; ++repeat) {
+          problem.run({}, threads);
+          // Failures are counted without a lock, and so by nobody but the main thread.
+          if (!same_bits<float>(problem.c.memory(), alone.c.memory())) std::abort();
+        }
+      });
+    }
+  }
+}
+
+}  // namespace hotloops::testing

@@ -1,0 +1,30 @@
+// Tests of the C++ core without Python: every kernel of every ISA that is usable where this runs.
+// Prints digests of results (see test_drivers) and ends with a count; fails by its exit status.
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+
+#include "check.h"
+#include "dispatch.h"
+#include "tests.h"
+
+int main() {
+  std::cout << std::unitbuf;  // a crash must not swallow what was being tested
+  namespace testing = hotloops::testing;
+  const auto usable = hotloops::usable_isas();
+  for (const hotloops::IsaEntry& entry : hotloops::isa_table()) {
+    if (std::ranges::find(usable, entry.name) == usable.end()) {
+      std::cout << "skipped " << entry.name << ": not usable here\n";
+      continue;
+    }
+    std::cout << "testing " << entry.name << '\n';
+    testing::test_microkernels(*entry.kernels);
+    testing::test_row_kernels(*entry.kernels);
+    testing::test_drivers(*entry.kernels);
+  }
+  testing::test_concurrent_calls();
+  const auto [checks, failures] = testing::tally();
+  std::cout << checks << " checks, " << failures << " failures\n";
+  return checks > 0 && failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,26 @@
+// The parts of the test program.
+
+#pragma once
+
+#include <array>
+
+#include "kernel.h"
+
+namespace hotloops::testing {
+
+inline constexpr std::array kElementwise = {
+    Activation::relu,    Activation::gelu, Activation::gelu_tanh,
+    Activation::sigmoid, Activation::tanh, Activation::silu,
+};
+
+// Whether the ISA's multiply-add rounds once, so that its bits are those of the contract.
+bool has_fma(const KernelSet& set);
+
+void test_microkernels(const KernelSet& set);
+void test_row_kernels(const KernelSet& set);
+// The drivers with the kernels in use. Prints a digest of each product: every ISA with FMA has the
+// same ones, on whatever machine.
+void test_drivers(const KernelSet& set);
+void test_concurrent_calls();
+
+}  // namespace hotloops::testing
