@@ -12,7 +12,8 @@ namespace {
 CacheSizes read_cache_sizes() {
   CacheSizes sizes{.l1d = 32 << 10, .l2 = 512 << 10, .l3 = 8 << 20};
   for (int index = 0;; ++index) {
-    const std::string dir = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    const std::string dir =
+        "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
     int level = 0;
     std::string type;
     std::int64_t kib = 0;

@@ -91,9 +91,9 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
   }
 }
 
-// dst[j] = src[j * stride] for the first `valid` of nr values, the last of them in the others. Whole
-// vectors of the last value are written first and then overwritten: rows are short, loops over the
-// remainder are not.
+// dst[j] = src[j * stride] for the first `valid` of nr values, the last of them in the others.
+// Whole vectors of the last value are written first and then overwritten: rows are short, loops
+// over the remainder are not.
 template <class T>
 void copy_padded(const T* src, std::int64_t stride, std::int64_t valid, std::int64_t nr, T* dst) {
   using V = typename Square<T>::V;

@@ -74,8 +74,7 @@ class Product {
       cols = {.begin = j + cols.begin, .end = j + cols.end};
       std::int64_t k = 0;
       do {  // once for k == 0, too: zeros and the epilogue
-        const BlockOfB b{
-            .k = k, .kc = std::min(kKc, args_.k - k), .first_col = j, .end_col = end};
+        const BlockOfB b{.k = k, .kc = std::min(kKc, args_.k - k), .first_col = j, .end_col = end};
         team.barrier();  // until nobody reads the previous block
         pack_share(team, b);
         team.barrier();  // until all of this one is there
@@ -120,15 +119,15 @@ class Product {
     for (std::int64_t j = cols.begin; j < cols.end; j += kernel_.nr) {
       const std::int64_t width = std::min<std::int64_t>(kernel_.nr, b.end_col - j);
       const bool in_place = plan_.b_in_place && width == kernel_.nr;
-      const Tile tile{.kc = b.kc,
-                      .a = a,
-                      .b = in_place ? from(args_.b, b.k, j, kernel_.dtype).data : packed_panel(b, j),
-                      .b_stride = in_place ? args_.b.row_stride : kernel_.nr,
-                      .c = at(args_.c.data, i * args_.c.row_stride + j * args_.c.col_stride,
-                              kernel_.dtype),
-                      .c_stride = args_.c.row_stride,
-                      .accumulate = b.k > 0,
-                      .epilogue = last ? epilogue_at(j) : Epilogue{}};
+      const Tile tile{
+          .kc = b.kc,
+          .a = a,
+          .b = in_place ? from(args_.b, b.k, j, kernel_.dtype).data : packed_panel(b, j),
+          .b_stride = in_place ? args_.b.row_stride : kernel_.nr,
+          .c = at(args_.c.data, i * args_.c.row_stride + j * args_.c.col_stride, kernel_.dtype),
+          .c_stride = args_.c.row_stride,
+          .accumulate = b.k > 0,
+          .epilogue = last ? epilogue_at(j) : Epilogue{}};
       if (height == kernel_.mr && width == kernel_.nr && args_.c.col_stride == 1) {
         kernel_.run(tile);
       } else if (kernel_.dtype == DType::f32) {

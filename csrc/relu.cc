@@ -6,8 +6,8 @@ namespace hotloops {
 namespace {
 
 // From this many bytes on, y is written past the caches: an ordinary store would read each line of
-// memory first. Not in place, where the line has just been read anyway; nor in new memory, whose pages
-// the kernel clears, through the caches, at the first touch (a quarter slower then).
+// memory first. Not in place, where the line has just been read anyway; nor in new memory, whose
+// pages the kernel clears, through the caches, at the first touch (a quarter slower then).
 constexpr std::int64_t kStreamBytes = 32 << 20;
 
 }  // namespace

@@ -350,12 +350,14 @@ py::object relu_array(py::handle x, py::handle out) {
 }  // namespace
 
 void register_operations(py::module_& m) {
-  // The text signatures are read by inspect.signature and by the stub generator.
+  // The signatures are written as pybind11 writes them, for the stub generator.
   static PyMethodDef methods[] = {
-      method<matmul_arrays, 3>("matmul", "matmul(a, b, out, /)\n--\n\n"),
-      method<relu_array, 2>("relu", "relu(x, out, /)\n--\n\n"),
+      method<matmul_arrays, 3>("matmul",
+                               "matmul(a: object, b: object, out: object, /) -> typing.Any"),
+      method<relu_array, 2>("relu", "relu(x: object, out: object, /) -> typing.Any"),
       method<dense_arrays, 6>("dense",
-                              "dense(x, kernel, bias, activation, out, transposed, /)\n--\n\n"),
+                              "dense(x: object, kernel: object, bias: object, activation: object, "
+                              "out: object, transposed: bool, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
 

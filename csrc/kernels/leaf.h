@@ -22,8 +22,9 @@ struct Names {
   const char* matmul[kDTypes][kTileShapes];
 };
 
-// Tiles of Mr rows and Nv vectors for products of many rows, of 4 x 2 for few, of 1 x 8 for one. The
-// small ones have the eight accumulators that two units with a latency of four cycles keep busy.
+// Tiles of Mr rows and Nv vectors for products of many rows, of 4 x 2 for few, of 1 x 8 for one.
+// The small ones have the eight accumulators that two units with a latency of four cycles keep
+// busy.
 template <class S, int Mr, int Nv>
 constexpr void set_tiles(Kernel (&kernels)[kTileShapes], Isa isa,
                          const char* const (&names)[kTileShapes]) {

@@ -15,8 +15,8 @@
 //
 // A comes in rows (see panel_pitch), not in columns of Mr: packing a row-major A is then a plain
 // copy, and the broadcasts' addresses are constants from one pointer. Measured on AVX-512, the
-// column order was no faster in the driver. Unrolling k by 2 gained nothing and by 4 lost 7 %; tiles
-// of 9 x 3 and 8 x 3 were equal or slower.
+// column order was no faster in the driver. Unrolling k by 2 gained nothing and by 4 lost 7 %;
+// tiles of 9 x 3 and 8 x 3 were equal or slower.
 
 #pragma once
 

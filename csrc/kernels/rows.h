@@ -22,7 +22,8 @@ HOTLOOPS_INLINE void map_row(int64_t n, const typename S::T* x, typename S::T* y
 
 // Neither inlined nor cloned: the microkernel would have a copy of each loop.
 template <class S>
-[[gnu::noinline, gnu::noclone]] void activate_row(Activation activation, int64_t n, const typename S::T* x, typename S::T* y) {
+[[gnu::noinline, gnu::noclone]] void activate_row(Activation activation, int64_t n,
+                                                  const typename S::T* x, typename S::T* y) {
   using V = typename S::V;
   switch (activation) {
     case Activation::none:
