@@ -1,0 +1,38 @@
+"""Matrix products, ReLU and dense layers at the limit of the CPU.
+
+Fast kernels for NumPy arrays and torch CPU tensors whose results have the same bits for every
+number of threads, batch size and memory layout; their naive twins (`hotloops.naive`); and the
+ladder between the two (`hotloops.ladder`).
+"""
+
+from __future__ import annotations
+
+from hotloops import ladder, naive
+from hotloops._core import __version__
+from hotloops._operations import dense, linear, matmul, relu
+from hotloops._settings import (
+    get_num_threads,
+    isa,
+    isas,
+    set_num_threads,
+    show_config,
+    threads,
+    use_isa,
+)
+
+__all__ = [
+    "__version__",
+    "dense",
+    "get_num_threads",
+    "isa",
+    "isas",
+    "ladder",
+    "linear",
+    "matmul",
+    "naive",
+    "relu",
+    "set_num_threads",
+    "show_config",
+    "threads",
+    "use_isa",
+]

@@ -1,0 +1,220 @@
+"""What the compiled core does not take as it is: conversions, other dtypes, other kinds.
+
+NumPy arrays of other dtypes, layouts or subclasses, array-likes, and tensors that need a word with
+torch first. dtypes without a kernel are computed by NumPy itself (and those that NumPy lacks, by
+torch).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hotloops import _core, _tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
+    """Compute `hotloops.matmul` where `_core.matmul` declines."""
+    if _tensors.has_tensor(a, b, out):
+        return _matmul_tensors(a, b, out, dtype)
+    out = _unwrapped(out)
+    if _has_own_semantics(a, b, out):
+        return _numpy_matmul(a, b, out, dtype)
+    a, b = np.asarray(a), np.asarray(b)
+    result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
+    shape = _core.matmul_shape(a.shape, b.shape)
+    castable = all(np.can_cast(array.dtype, result_dtype, "same_kind") for array in (a, b))
+    if result_dtype not in _KERNEL_DTYPES or not castable:
+        return _numpy_matmul(a, b, out, dtype)
+    check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
+    a, b = _prepared(a, result_dtype), _prepared(b, result_dtype)
+    return _into(out, lambda target: _core.matmul(a, b, target))
+
+
+def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
+    options = {name: value for name, value in (("out", out), ("dtype", dtype)) if value is not None}
+    return np.matmul(a, b, **options)
+
+
+def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any) -> Any:
+    a, b = _tensors.as_arrays("matmul", {"a": a, "b": b}, out)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        result = matmul(a, b, _tensors.out_array(out), _tensors.numpy_dtype(dtype))
+        return _tensors.result_tensor(result, out)
+    torch = _tensors.torch_module()
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    common = _tensors.promoted(a, b) if dtype is None else dtype
+    return _tensors.written(torch.matmul(a.to(common), b.to(common)), out)
+
+
+def relu(x: Any, out: Any) -> Any:
+    """Compute `hotloops.relu` where `_core.relu` declines."""
+    if _tensors.has_tensor(x, out):
+        (x,) = _tensors.as_arrays("relu", {"x": x}, out)
+        if isinstance(x, np.ndarray):
+            return _tensors.result_tensor(relu(x, _tensors.out_array(out)), out)
+        return _tensors.written(_tensors.torch_module().relu(x), out)
+    out = _unwrapped(out)
+    x = x if _has_own_semantics(x, out) else np.asarray(x)
+    if type(x) is not np.ndarray or x.dtype not in _KERNEL_DTYPES:
+        return np.maximum(x, 0) if out is None else np.maximum(x, 0, out=out)
+    check_out("relu", out, x.shape, x.dtype, 0)
+    x = _prepared(x, x.dtype)
+    return _into(out, lambda target: _core.relu(x, target))
+
+
+def dense(x: Any, kernel: Any, bias: Any, activation: Any, out: Any, *, transposed: bool) -> Any:
+    """Compute `hotloops.dense` or `linear` (`transposed`) where `_core.dense` declines."""
+    function = "linear" if transposed else "dense"
+    if _tensors.has_tensor(x, kernel, bias, out):
+        named = {"x": x, "weight" if transposed else "kernel": kernel}
+        if bias is not None:
+            named["bias"] = bias
+        return _dense_tensors(function, named, activation, out)
+    out = _unwrapped(out)
+    operands = [np.asarray(operand) for operand in (x, kernel, bias) if operand is not None]
+    dtype = np.result_type(*(operand.dtype for operand in operands))
+    bias_shape = None if bias is None else operands[2].shape
+    shape = _core.dense_shape(operands[0].shape, operands[1].shape, bias_shape, transposed)
+    compute = activation_dtype(function, activation, dtype)
+    result_dtype = dtype if dtype.kind == "f" else compute
+    check_out(function, out, shape, result_dtype, 1)
+    if dtype in (*_KERNEL_DTYPES, np.float16):
+        x, kernel, bias = (*(_prepared(operand, compute) for operand in operands), None)[:3]
+        bias = None if bias is None else np.ascontiguousarray(bias)
+
+        def layer(target: Any) -> Any:
+            return _core.dense(x, kernel, bias, activation, target, transposed)
+
+        return _into(out, layer) if compute == dtype else _rounded(layer(None), dtype, out)
+    x, kernel, bias = (*operands, None)[:3]
+    y = np.matmul(x, kernel.T if transposed else kernel)
+    if bias is not None:
+        y = y + bias
+    if activation == "relu":
+        y = np.maximum(y, 0)
+    elif activation is not None:
+        y = _core.activate(activation, np.ascontiguousarray(y, dtype=compute))
+    return _rounded(y, result_dtype, out)
+
+
+def activation_dtype(function: str, activation: Any, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which a dense layer of this dtype is computed, activation included.
+
+    float16 is computed in float32 and rounded once; integers become floating-point numbers.
+
+    Raises ValueError for an unknown activation, TypeError for one that the dtype has not.
+    """
+    _core.check_activation(function, activation)
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    if activation in (None, "relu"):
+        return dtype
+    compute = np.result_type(dtype, np.float32)
+    if compute not in _KERNEL_DTYPES:
+        raise TypeError(
+            f"{function}: there is no activation {activation!r} for dtype {dtype}; "
+            "convert the operands to float32 or float64"
+        )
+    return compute
+
+
+def _dense_tensors(function: str, named: dict[str, Any], activation: Any, out: Any) -> Any:
+    operands = _tensors.as_arrays(function, named, out)
+    transposed = function == "linear"
+    if all(isinstance(operand, np.ndarray) for operand in operands):
+        x, kernel, bias = (*operands, None)[:3]
+        target = _tensors.out_array(out)
+        result = dense(x, kernel, bias, activation, target, transposed=transposed)
+        return _tensors.result_tensor(result, out)
+    # bfloat16, which NumPy lacks, is computed in float32 and rounded once.
+    torch = _tensors.torch_module()
+    tensors = [torch.as_tensor(operand) for operand in operands]
+    common = _tensors.promoted(*tensors)
+    compute = torch.promote_types(common, torch.float32)
+    x, kernel, bias = (*(tensor.to(compute) for tensor in tensors), None)[:3]
+    result = dense(x, kernel, bias, activation, None, transposed=transposed)
+    return _tensors.written(result.to(common), out)
+
+
+def check_precision(function: str, precision: str | None) -> None:
+    """Raise ValueError for a precision that there is not."""
+    if precision is not None and precision != "float32":
+        raise ValueError(f"{function}: precision is {precision!r} but must be None or 'float32'")
+
+
+def check_out(
+    function: str, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], core_ndim: int
+) -> None:
+    """Refuse, before any work, an `out` that the result cannot be written to.
+
+    As NumPy has it, `out` may be larger than the result in its batch dimensions, all but the last
+    `core_ndim`; the result is then repeated.
+    """
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{function}: out is a {type(out).__name__} but must be a numpy.ndarray")
+    batch, core = shape[: len(shape) - core_ndim], shape[len(shape) - core_ndim :]
+    out_batch, out_core = out.shape[: out.ndim - core_ndim], out.shape[out.ndim - core_ndim :]
+    if out_core != core or not _stretches(batch, out_batch):
+        raise ValueError(f"{function}: out has shape {out.shape} but the result has shape {shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{function}: out is read-only but must be writeable")
+    if not np.can_cast(dtype, out.dtype, "same_kind"):
+        raise TypeError(
+            f"{function}: out has dtype {out.dtype}, to which the result's {dtype} cannot be cast "
+            "with casting rule 'same_kind'"
+        )
+
+
+def _stretches(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
+
+
+def _unwrapped(out: Any) -> Any:
+    """Return the array of a tuple of one, which NumPy takes as `out`, too."""
+    return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+
+
+def _has_own_semantics(*operands: Any) -> bool:
+    """Tell whether any operand is of a subclass of ndarray, or overrides NumPy's functions."""
+    plain = np.ndarray.__array_ufunc__
+    return any(
+        type(operand) is not np.ndarray
+        and (
+            isinstance(operand, np.ndarray)
+            or getattr(type(operand), "__array_ufunc__", plain) is not plain
+        )
+        for operand in operands
+    )
+
+
+def _prepared(array: Any, dtype: np.dtype[Any]) -> Any:
+    """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
+    array = array.astype(dtype.newbyteorder("="), copy=False)
+    on_grid = all(stride % array.itemsize == 0 for stride in array.strides)
+    return array if array.flags.aligned and on_grid else array.copy()
+
+
+def _into(out: Any, compute: Callable[[Any], Any]) -> Any:
+    """Return `compute(out)`, or where the core cannot write to `out`, a copy from a new array."""
+    result = compute(out)
+    return _rounded(compute(None), None, out) if result is NotImplemented else result
+
+
+def _rounded(result: Any, dtype: Any, out: Any) -> Any:
+    """Return `result` in its final dtype, or `out` with its values."""
+    if out is None:
+        return result if dtype is None else result.astype(dtype, copy=False)
+    np.copyto(out, result, casting="same_kind")
+    return out

@@ -1,0 +1,249 @@
+"""The public operations: arguments and documentation around the compiled core.
+
+The core takes what needs no conversion and answers NotImplemented to everything else, which
+`_array_likes` converts. So the common call pays for one Python frame and no checks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotloops import _array_likes, _core
+
+
+def matmul(
+    a: Any,
+    b: Any,
+    /,
+    out: Any = None,
+    *,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Any:
+    """Matrix product of two arrays, as `numpy.matmul`.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., m, k) or (k,)
+        Left operand: NumPy array, torch CPU tensor, or anything that NumPy makes an array of.
+    b : array_like, shape (..., k, n) or (k,)
+        Right operand, of the same kind. Leading dimensions of both are broadcast; a stretched
+        operand is not copied. A one-dimensional operand is a row (a) or a column (b), and its
+        dimension is missing in the result.
+    out : ndarray or Tensor, shape (..., m, n), optional
+        Where the result is written, cast as 'same_kind' if it has another dtype. Its old values
+        are not read, and it may overlap the operands.
+    dtype : data-type, optional
+        Of the computation and the result. By default what NumPy promotes the operands' to.
+    precision : {None, 'float32'}, optional
+        The least accuracy that is acceptable for float32.
+
+    Returns
+    -------
+    ndarray, Tensor or scalar
+        The product, of the operands' kind; a scalar if both are one-dimensional NumPy arrays.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other or `out`, or an operand is a scalar.
+    TypeError
+        If a dtype cannot be cast, or NumPy arrays and tensors are mixed.
+    RuntimeError
+        If a tensor requires its gradient while torch records: there would be none.
+
+    Notes
+    -----
+    float32 and float64 products are defined to the bit: ``c[i, j]`` is a sum over consecutive
+    blocks of 256 values of k, added in order, each block one chain of fused multiply-adds from
+    zero [1]_. The number of threads, the batch around a row, the strides of the operands and the
+    instruction set (of those with FMA) therefore do not change the result. Component by component
+    ``|c - exact| <= n u / (1 - n u) (|a| @ |b|)`` with ``n = min(k, 256) + ceil(k / 256)`` and u
+    the unit roundoff. Other dtypes go to `numpy.matmul`.
+
+    References
+    ----------
+    .. [1] N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., SIAM 2002,
+       sections 3.1 and 4.2 (inner products in blocks).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hotloops as hl
+    >>> hl.matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [1.0, 1.0]]))
+    array([[3., 2.],
+           [7., 4.]])
+    """
+    if precision is not None:
+        _array_likes.check_precision("matmul", precision)
+    if dtype is None:
+        result = _core.matmul(a, b, out)
+        if result is not NotImplemented:
+            return result
+    return _array_likes.matmul(a, b, out, dtype)
+
+
+def relu(x: Any, /, out: Any = None) -> Any:
+    """Rectified linear unit, ``max(x, 0)`` element by element.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+    out : ndarray or Tensor, same shape, optional
+        Where the result is written; `x` itself works in place.
+
+    Returns
+    -------
+    ndarray, Tensor or scalar
+        Of the shape and dtype of `x`. NaN stays NaN; -0.0 becomes 0.0.
+
+    Raises
+    ------
+    ValueError
+        If `out` has another shape or is read-only.
+    TypeError
+        If the result cannot be cast to the dtype of `out`, or NumPy arrays and tensors are mixed.
+    RuntimeError
+        If a tensor requires its gradient while torch records.
+
+    See Also
+    --------
+    numpy.maximum : ``numpy.maximum(x, 0)`` has the same values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hotloops as hl
+    >>> hl.relu(np.array([-1.5, 0.0, 2.0, np.nan]))
+    array([ 0.,  0.,  2., nan])
+    """
+    result = _core.relu(x, out)
+    if result is not NotImplemented:
+        return result
+    return _array_likes.relu(x, out)
+
+
+def dense(
+    x: Any,
+    kernel: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    out: Any = None,
+    precision: str | None = None,
+) -> Any:
+    """Dense layer with Keras' layout: ``activation(x @ kernel + bias)``.
+
+    Bias and activation are applied while the sums are still in registers; there is no temporary
+    array.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., in)
+        Inputs, in rows.
+    kernel : array_like, shape (in, units)
+        Weights.
+    bias : array_like, shape (units,), optional
+        Added to each row.
+    activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
+        Applied last; 'softmax' along the last axis. 'gelu' is ``x/2 (1 + erf(x/sqrt(2)))`` and
+        'gelu_tanh' its approximation by tanh [1]_; 'silu' is ``x sigmoid(x)``.
+    out : ndarray or Tensor, shape (..., units), optional
+        Where the result is written. Its old values are not read.
+    precision : {None, 'float32'}, optional
+        The least accuracy that is acceptable for float32.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (..., units)
+        Of the operands' kind and promoted dtype. Without an activation the bits are those of
+        ``matmul(x, kernel) + bias``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or the activation is unknown.
+    TypeError
+        If a dtype cannot be cast or has no such activation, or NumPy arrays and tensors are mixed.
+    RuntimeError
+        If a tensor requires its gradient while torch records.
+
+    See Also
+    --------
+    linear : The same with torch's layout of the weights.
+
+    References
+    ----------
+    .. [1] D. Hendrycks and K. Gimpel, "Gaussian Error Linear Units (GELUs)", arXiv:1606.08415.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hotloops as hl
+    >>> x = np.array([[1.0, 2.0]])
+    >>> kernel = np.array([[1.0, -1.0, 0.5], [0.0, -1.0, 0.25]])
+    >>> hl.dense(x, kernel, np.array([0.0, 1.0, 1.0]), activation="relu")
+    array([[1., 0., 2.]])
+    """
+    if precision is not None:
+        _array_likes.check_precision("dense", precision)
+    result = _core.dense(x, kernel, bias, activation, out, False)
+    if result is not NotImplemented:
+        return result
+    return _array_likes.dense(x, kernel, bias, activation, out, transposed=False)
+
+
+def linear(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    out: Any = None,
+    precision: str | None = None,
+) -> Any:
+    """Dense layer with torch's layout: ``activation(x @ weight.T + bias)``.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., in)
+        Inputs, in rows.
+    weight : array_like, shape (units, in)
+        Weights, one row a unit, as `torch.nn.Linear` has them.
+    bias : array_like, shape (units,), optional
+        Added to each row.
+    activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
+        Applied last; see `dense`.
+    out : ndarray or Tensor, shape (..., units), optional
+        Where the result is written. Its old values are not read.
+    precision : {None, 'float32'}, optional
+        The least accuracy that is acceptable for float32.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (..., units)
+        The same bits as ``dense(x, weight.T, bias, activation=activation)``.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As `dense`.
+
+    See Also
+    --------
+    dense : The same with Keras' layout of the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hotloops as hl
+    >>> hl.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [-1.0, 0.25]]), activation="relu")
+    array([[1., 0.]])
+    """
+    if precision is not None:
+        _array_likes.check_precision("linear", precision)
+    result = _core.dense(x, weight, bias, activation, out, True)
+    if result is not NotImplemented:
+        return result
+    return _array_likes.dense(x, weight, bias, activation, out, transposed=True)

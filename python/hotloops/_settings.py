@@ -1,0 +1,247 @@
+"""Threads, instruction sets, and what this build runs on."""
+
+from __future__ import annotations
+
+import operator
+import platform
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from hotloops import _core
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# More threads than any machine has; OpenMP aborts the process when it cannot create one.
+_MAX_THREADS = 1024
+
+
+def _thread_count(function: str, n: Any) -> int:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{function}: n is {n!r} but must be an integer") from None
+    if not 1 <= count <= _MAX_THREADS:
+        raise ValueError(f"{function}: n is {count} but must be from 1 to {_MAX_THREADS}")
+    return count
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call from this thread may use.
+
+    At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores). One in a process
+    made by `os.fork` after its parent used threads: OpenMP's do not survive it.
+
+    Returns
+    -------
+    int
+        The number of threads, 1 or more. Small problems use fewer.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.get_num_threads() >= 1
+    True
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads calls may use, in all threads of the process.
+
+    The setting is OpenMP's own, so `threadpoolctl` sees and changes the same number. A build
+    without OpenMP stays at one thread.
+
+    Parameters
+    ----------
+    n : int
+        The number of threads, from 1 to 1024. It never changes a result.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+    TypeError
+        If `n` is not an integer.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.set_num_threads(hl.get_num_threads())
+    """
+    _core.set_num_threads(_thread_count("set_num_threads", n))
+
+
+class threads:  # noqa: N801 - reads as a verb phrase: `with threads(2):`
+    """Context in which calls from this thread use up to `n` threads.
+
+    Parameters
+    ----------
+    n : int
+        The number of threads, from 1 to 1024.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+    TypeError
+        If `n` is not an integer.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> with hl.threads(1):
+    ...     hl.get_num_threads()
+    1
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = _thread_count("threads", n)
+        self._previous: list[int] = []
+
+    def __enter__(self) -> Self:
+        self._previous.append(_core.num_threads())
+        _core.set_num_threads_here(self._n)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _core.set_num_threads_here(self._previous.pop())
+
+
+def isas() -> tuple[str, ...]:
+    """Return the instruction sets that hotloops can use on this CPU, best first.
+
+    Returns
+    -------
+    tuple of str
+        Some of 'avx512', 'avx2', 'neon', and always 'baseline'.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> "baseline" in hl.isas()
+    True
+    """
+    return tuple(_core.isas())
+
+
+def isa() -> str:
+    """Return the instruction set in use.
+
+    At first the best of `isas`, or the one that the environment variable ``HOTLOOPS_ISA`` names.
+
+    Returns
+    -------
+    str
+        One of `isas`.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.isa() in hl.isas()
+    True
+    """
+    return _core.isa()
+
+
+class use_isa:  # noqa: N801 - called as a function, or `with use_isa("avx2"):`
+    """Use another instruction set, from this call on or within a context.
+
+    The choice is the process's, not the thread's.
+
+    Parameters
+    ----------
+    name : str
+        One of `isas`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such instruction set, or this CPU lacks it: hotloops never falls back to
+        another than the one asked for.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> with hl.use_isa("baseline"):
+    ...     hl.isa()
+    'baseline'
+    """
+
+    def __init__(self, name: str) -> None:
+        self._previous = _core.isa()
+        if name not in _core.isas():
+            usable = ", ".join(repr(known) for known in _core.isas())
+            raise ValueError(f"use_isa: name is {name!r} but this CPU can use {usable}")
+        _core.use_isa(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _core.use_isa(self._previous)
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "hotloops": _core.__version__,
+        "compiler": _core.compiler,
+        "openmp": _core.has_openmp,
+        "threads": _core.num_threads(),
+        "isa": _core.isa(),
+        "isas": list(_core.isas()),
+        "cpu_features": sorted(_core.cpu_features()),
+        "caches": dict(_core.cache_sizes()),
+        "kernels": [k for k in _core.kernels() if k["isa"] == _core.isa()],
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+@overload
+def show_config(mode: Literal["stdout"] = ...) -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Show how hotloops was built and what it uses on this machine.
+
+    Parameters
+    ----------
+    mode : {'stdout', 'dicts'}, optional
+        Whether to print or to return it, as `numpy.show_config`.
+
+    Returns
+    -------
+    dict or None
+        With ``mode='dicts'``: version, compiler, threads, instruction sets, cache sizes (bytes)
+        and the kernels in use.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is neither.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.show_config(mode="dicts")["isa"] == hl.isa()
+    True
+    """
+    config = _config()
+    if mode == "dicts":
+        return config
+    if mode != "stdout":
+        raise ValueError(f"show_config: mode is {mode!r} but must be 'stdout' or 'dicts'")
+    openmp = "with OpenMP" if config["openmp"] else "without OpenMP: one thread"
+    caches = ", ".join(f"{name} {size >> 10} KiB" for name, size in config["caches"].items())
+    print(f"hotloops     {config['hotloops']}, {config['compiler']}, {openmp}")
+    print(f"threads      {config['threads']}")
+    print(f"isa          {config['isa']} (of {', '.join(config['isas'])})")
+    print(f"cpu features {', '.join(config['cpu_features'])}")
+    print(f"caches       {caches}")
+    for kernel in config["kernels"]:
+        print(f"kernel       {kernel['name']}")
+    print(f"python       {config['python']} on {config['machine']}, NumPy {config['numpy']}")
+    return None

@@ -1,0 +1,95 @@
+"""torch tensors that need a word with torch first; torch is here only if the caller brought it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+
+def torch_module() -> Any:
+    """Return the module that the caller's tensors are from."""
+    return sys.modules["torch"]
+
+
+def is_tensor(operand: Any) -> bool:
+    """Tell whether an operand is a torch tensor."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(operand, torch.Tensor)
+
+
+def has_tensor(*operands: Any) -> bool:
+    """Tell whether any operand is a torch tensor."""
+    return any(is_tensor(operand) for operand in operands)
+
+
+def as_arrays(function: str, named: dict[str, Any], out: Any) -> list[Any]:
+    """Return the named operands as arrays on the tensors' memory, after checking all and `out`.
+
+    Operands of dtypes that NumPy lacks stay tensors.
+    """
+    for name, operand in {**named, **({} if out is None else {"out": out})}.items():
+        _check_tensor(function, name, operand)
+    arrays = []
+    for operand in named.values():
+        tensor = operand.detach().resolve_conj().resolve_neg()
+        try:
+            arrays.append(tensor.numpy())
+        except TypeError:
+            arrays.append(tensor)
+    return arrays
+
+
+def _check_tensor(function: str, name: str, operand: Any) -> None:
+    torch = torch_module()
+    if not is_tensor(operand):
+        raise TypeError(
+            f"{function}: {name} is a {type(operand).__name__} but other arguments are tensors; "
+            "convert it with torch.as_tensor"
+        )
+    if operand.device.type != "cpu" or operand.layout is not torch.strided:
+        raise ValueError(
+            f"{function}: {name} is on device {operand.device} with layout {operand.layout} but "
+            "must be a strided tensor on the CPU; convert it with .cpu() or .to_dense()"
+        )
+    if operand.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            f"{function}: {name} requires its gradient, which would be lost; pass "
+            f"{name}.detach() or compute under torch.no_grad()"
+        )
+
+
+def out_array(out: Any) -> Any:
+    """Return the array on the memory of `out`, if there is one."""
+    return None if out is None else out.detach().numpy()
+
+
+def result_tensor(result: Any, out: Any) -> Any:
+    """Return `out`, which has been written to, or a tensor on the memory of `result`."""
+    return torch_module().from_numpy(np.asarray(result)) if out is None else out
+
+
+def written(tensor: Any, out: Any) -> Any:
+    """Return `tensor`, or `out` with its values."""
+    if out is None:
+        return tensor
+    out.detach().copy_(tensor)
+    return out
+
+
+def numpy_dtype(dtype: Any) -> Any:
+    """Return NumPy's name for a torch dtype; other dtypes as they are."""
+    torch = torch_module()
+    if isinstance(dtype, torch.dtype):
+        return torch.empty(0, dtype=dtype).numpy().dtype
+    return dtype
+
+
+def promoted(*tensors: Any) -> Any:
+    """Return the dtype to which torch promotes."""
+    torch = torch_module()
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype

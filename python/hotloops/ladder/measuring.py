@@ -1,0 +1,174 @@
+"""Trials that take turns.
+
+Machines are shared and their clocks drift. So nothing is measured on its own: in every round each
+trial (rung, peer or measured peak) takes its turn, and what is reported is the median over rounds.
+What slows one round down slows all of them, and hardly moves the ratios.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from hotloops import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hotloops.ladder.peers import ThreadLimits
+    from hotloops.ladder.rung import Rung
+    from hotloops.ladder.workloads import Workload
+
+Kind = Literal["rung", "peer", "peak"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes
+    ----------
+    rounds : int
+        How often every trial takes its turn.
+    shortest, longest : float
+        Seconds that a turn takes about: a fast call is repeated, a slow one gets fewer rows.
+    pause : float
+        Seconds before each turn, in which the threads of the trial before go to sleep: OpenBLAS'
+        look for work for some 25 ms.
+    """
+
+    rounds: int
+    shortest: float
+    longest: float
+    pause: float
+
+
+FULL = Effort(rounds=7, shortest=0.03, longest=0.25, pause=0.04)
+QUICK = Effort(rounds=3, shortest=0.005, longest=0.03, pause=0.005)
+
+
+class Trial(Protocol):
+    """Something that takes turns."""
+
+    name: str
+    kind: Kind
+    threads: int
+    rates: list[float]
+
+    def take_turn(self) -> None:
+        """Measure once; add a rate, in FLOP/s or bytes/s."""
+
+
+@dataclass
+class RungTrial:
+    """A rung or peer on one workload, checked before it is timed."""
+
+    kind: Kind
+    rung: Rung
+    threads: int
+    workload: Workload
+    effort: Effort
+    limits: ThreadLimits
+    rates: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Find out how many rows, and how many calls, make a turn; check the result."""
+        self.name = self.rung.name
+        self.rows = 1
+        while True:
+            self._operands = self.rung.prepare(*self.workload.first_rows(self.rows))
+            with self.limits(self.threads):
+                seconds, result = self._time(calls=1)
+                if seconds > self.effort.longest / 2:  # slow, or only slow to start?
+                    seconds, result = self._time(calls=1)
+            if self.rows == self.workload.rows or seconds > self.effort.longest / 2:
+                break
+            growth = min(max(self.effort.longest / seconds, 2), 16)
+            self.rows = min(int(self.rows * growth), self.workload.rows)
+        self.workload.check(np.asarray(result))
+        self.calls = max(1, round(self.effort.shortest / seconds))
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether only a part of the problem was computed."""
+        return self.rows < self.workload.rows
+
+    def take_turn(self) -> None:
+        """Time some calls, after one that wakes the threads and warms the caches."""
+        with self.limits(self.threads):
+            time.sleep(self.effort.pause)
+            if self.calls > 1:
+                self._time(calls=1)
+            seconds, _ = self._time(self.calls)
+        self.rates.append(self.workload.rate(self.rows, seconds))
+
+    def _time(self, calls: int) -> tuple[float, Any]:
+        """Return seconds a call, and the last result."""
+        run, operands = self.rung.run, self._operands
+        start = time.perf_counter()
+        for _ in range(calls):
+            result = run(*operands)
+        return (time.perf_counter() - start) / calls, result
+
+
+@dataclass
+class PeakTrial:
+    """The most that this machine does: multiply-adds in registers, or a copy in memory."""
+
+    name: str
+    threads: int
+    measure: Callable[[int], float]
+    pause: float
+    kind: Kind = "peak"
+    rates: list[float] = field(default_factory=list)
+
+    def take_turn(self) -> None:
+        """Measure the peak once."""
+        time.sleep(self.pause)
+        self.rates.append(self.measure(self.threads))
+
+
+def fma_peak(dtype: str, seconds: float) -> Callable[[int], float]:
+    """Return a function that measures FLOP/s of so many threads that compute in registers."""
+
+    def measure(threads: int) -> float:
+        with ThreadPoolExecutor(threads) as pool:
+            return float(sum(pool.map(lambda _: _core.fma_peak(dtype, seconds), range(threads))))
+
+    return measure
+
+
+def copy_peak(source: Any) -> Callable[[int], float]:
+    """Return a function that measures bytes/s, read and written, of so many threads that copy."""
+    target = np.empty_like(source)
+    target.fill(0)  # so that the system provides its memory now
+
+    def measure(threads: int) -> float:
+        parts = zip(np.array_split(target, threads), np.array_split(source, threads), strict=True)
+        with ThreadPoolExecutor(threads) as pool:
+            start = time.perf_counter()
+            list(pool.map(lambda part: np.copyto(*part), parts))
+            return 2 * float(source.nbytes) / (time.perf_counter() - start)
+
+    return measure
+
+
+def peak_trials(workload: Workload, threads: list[int], effort: Effort) -> list[PeakTrial]:
+    """Return the trials for the peak of a workload, one a number of threads."""
+    if workload.op == "relu":
+        name, measure = "peak of copying", copy_peak(workload.operands[0])
+    else:
+        name, measure = "peak of FMA", fma_peak(workload.dtype.name, effort.shortest)
+    return [PeakTrial(name, count, measure, effort.pause) for count in threads]
+
+
+def take_turns(trials: Sequence[Trial], rounds: int) -> Iterator[Trial]:
+    """Let every trial take its turn in every round; yield it each time it did."""
+    for _ in range(rounds):
+        for trial in trials:
+            trial.take_turn()
+            yield trial

@@ -1,0 +1,59 @@
+"""What a rung of the ladder is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Language = Literal["Python", "NumPy", "C++", "hotloops", "torch"]
+
+
+def as_they_are(*operands: NDArray[Any]) -> tuple[Any, ...]:
+    """Return the operands: most rungs work on the arrays themselves."""
+    return operands
+
+
+def as_lists(*operands: NDArray[Any]) -> tuple[Any, ...]:
+    """Turn the operands into (nested) lists of Python numbers."""
+    return tuple(operand.tolist() for operand in operands)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to compute an operation.
+
+    Calling a rung with float32 or float64 arrays returns an array.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in tables.
+    idea : str
+        One line: why it is faster than the rung below it.
+    language : str
+        In what it is written.
+    run : callable
+        What is timed: takes the operands as `prepare` gives them.
+    prepare : callable
+        What is not timed: takes C-contiguous arrays, returns the tuple of operands for `run`.
+    threaded : bool
+        Whether it uses all the threads it may; the others use one.
+    """
+
+    name: str
+    idea: str
+    language: Language
+    run: Callable[..., Any]
+    prepare: Callable[..., tuple[Any, ...]] = as_they_are
+    threaded: bool = False
+
+    def __call__(self, *operands: NDArray[Any]) -> NDArray[Any]:
+        """Return the result as an array."""
+        return np.asarray(self.run(*self.prepare(*map(np.ascontiguousarray, operands))))

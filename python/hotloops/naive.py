@@ -1,0 +1,370 @@
+"""The naive twins: every function of hotloops that computes, as the loops one would first write.
+
+Each function here takes the same arguments as its fast twin and gives the same answer: array-likes
+(lists included) in, NumPy array out; torch tensors in, torch tensor out. The work itself is done
+by the few plain loops at the top, on lists of Python numbers; everything below them is wrapping.
+
+"The same answer" means, for the kinds of numbers there are:
+
+- Integers are exact: Python's never overflow, and the finished sum is wrapped to the result type,
+  as NumPy's arithmetic wraps at every step.
+- float16 and float32 are computed in Python's float, which is double precision, and rounded once,
+  at the very end. That is at least as accurate as the fast twin, which rounds to float32 all along:
+  good to judge it by, but not equal to it bit for bit.
+- float64 is summed from left to right, with every product and every sum rounded. Its error is
+  bounded by ``gamma_k * (|a| @ |b|)``, ``gamma_k = k * u / (1 - k * u)``, ``u = 2**-53``.
+
+Everything here is slow on purpose, by four or five orders of magnitude. `hotloops.ladder` shows
+where they went.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hotloops import _array_likes, _core, _tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "dense",
+    "gelu",
+    "gelu_tanh",
+    "linear",
+    "matmul",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
+
+# ---- The loops -----------------------------------------------------------------------------------
+
+
+def matmul_lists(a: list[list[Any]], b: list[list[Any]]) -> list[list[Any]]:
+    """Multiply two matrices: each row of ``a`` with each column of ``b``.
+
+    >>> matmul_lists([[1, 2], [3, 4]], [[5, 6], [7, 8]])
+    [[19, 22], [43, 50]]
+    """
+    rows, inner, columns = len(a), len(b), len(b[0])
+    c = [[0] * columns for _ in range(rows)]
+    for i in range(rows):
+        for j in range(columns):
+            total = 0
+            for p in range(inner):
+                total += a[i][p] * b[p][j]
+            c[i][j] = total
+    return c
+
+
+def relu_list(values: list[Any]) -> list[Any]:
+    """Replace by zero what is not above it. NaN is neither above nor below: it stays.
+
+    >>> relu_list([-1.5, -0.0, 2.5, float("nan")])
+    [0, 0, 2.5, nan]
+    """
+    return [0 if value <= 0 else value for value in values]
+
+
+def add_lists(values: list[Any], others: list[Any]) -> list[Any]:
+    """Add two lists element by element."""
+    return [value + other for value, other in zip(values, others, strict=True)]
+
+
+def _sigmoid(x: float) -> float:
+    # 1 / (1 + exp(-x)); for negative x expanded by exp(x), as exp(-x) would overflow.
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (math.exp(x) + 1)
+
+
+def _silu(x: float) -> float:
+    return x * _sigmoid(x)
+
+
+def _gelu(x: float) -> float:
+    # x times the normal distribution function, (1 + erf(x / sqrt(2))) / 2. erfc(z) = 1 - erf(z)
+    # loses nothing where erf is close to -1.
+    return x * math.erfc(-x / math.sqrt(2)) / 2
+
+
+def _gelu_tanh(x: float) -> float:
+    # x (1 + tanh(u)) / 2, and (1 + tanh(u)) / 2 = sigmoid(2 u).
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+    return x * _sigmoid(2 * u)
+
+
+def softmax_list(values: list[Any]) -> list[Any]:
+    """Exponentials divided by their sum; the largest value is taken off first: no overflow."""
+    largest = max(values)
+    powers = [math.exp(value - largest) for value in values]
+    total = sum(powers)
+    return [power / total for power in powers]
+
+
+def _each(function: Callable[[float], float]) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: [function(value) for value in values]
+
+
+_ACTIVATIONS: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "relu": relu_list,
+    "gelu": _each(_gelu),
+    "gelu_tanh": _each(_gelu_tanh),
+    "sigmoid": _each(_sigmoid),
+    "tanh": _each(math.tanh),
+    "silu": _each(_silu),
+    "softmax": softmax_list,
+}
+
+# ---- The public functions ------------------------------------------------------------------------
+
+
+def matmul(
+    a: Any,
+    b: Any,
+    /,
+    out: Any = None,
+    *,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Any:
+    """Matrix product, like `hotloops.matmul`: batches broadcast, vectors are promoted.
+
+    Parameters
+    ----------
+    a, b : array_like or torch.Tensor
+        Shapes (..., m, k) and (..., k, n). A 1-D ``a`` is one row, a 1-D ``b`` one column, and that
+        axis is dropped from the result.
+    out : numpy.ndarray or torch.Tensor, optional
+        Where to put the result, of its shape.
+    dtype : data-type, optional
+        Type to which the operands are converted and in which the result is returned.
+    precision : {None, "float32"}, optional
+        For the signature's sake: the loops know one precision.
+
+    Examples
+    --------
+    >>> matmul([[1, 2], [3, 4]], [5, 6])
+    array([17, 39])
+    """
+    _array_likes.check_precision("matmul", precision)
+    if dtype is not None and _tensors.has_tensor(a, b):
+        dtype = _tensors.numpy_dtype(dtype)
+    (a, b), finish = _as_arrays("matmul", {"a": a, "b": b}, out)
+    shape = _core.matmul_shape(a.shape, b.shape)  # raises where they do not fit
+    dtype = np.result_type(a, b) if dtype is None else np.dtype(dtype)
+    a, b = (x.astype(dtype, casting="same_kind") for x in (a, b))
+    vectors = (a.ndim == 1) + (b.ndim == 1)
+    rows = a[np.newaxis, :] if a.ndim == 1 else a
+    columns = b[:, np.newaxis] if b.ndim == 1 else b
+    return finish(_matmul_batches(rows, columns).reshape(shape), 2 - vectors)
+
+
+def relu(x: Any, /, out: Any = None) -> Any:
+    """Larger of ``x`` and zero, like `hotloops.relu`; NaN stays NaN.
+
+    Examples
+    --------
+    >>> relu([-1.0, 0.0, 2.0])
+    array([0., 0., 2.])
+    """
+    return _elementwise("relu", x, out)
+
+
+def gelu(x: Any, /, out: Any = None) -> Any:
+    """Gaussian error linear unit: ``x`` times the normal distribution function at ``x``."""
+    return _elementwise("gelu", x, out)
+
+
+def gelu_tanh(x: Any, /, out: Any = None) -> Any:
+    """`gelu` by its usual approximation: ``x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715*x**3)))``."""
+    return _elementwise("gelu_tanh", x, out)
+
+
+def sigmoid(x: Any, /, out: Any = None) -> Any:
+    """Logistic function ``1 / (1 + exp(-x))``."""
+    return _elementwise("sigmoid", x, out)
+
+
+def tanh(x: Any, /, out: Any = None) -> Any:
+    """Hyperbolic tangent."""
+    return _elementwise("tanh", x, out)
+
+
+def silu(x: Any, /, out: Any = None) -> Any:
+    """``x * sigmoid(x)``, also called swish."""
+    return _elementwise("silu", x, out)
+
+
+def softmax(x: Any, /, out: Any = None) -> Any:
+    """Exponentials along the last axis, divided by their sum.
+
+    Examples
+    --------
+    >>> softmax([0.0, 0.0])
+    array([0.5, 0.5])
+    """
+    return _elementwise("softmax", x, out)
+
+
+def dense(
+    x: Any,
+    kernel: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    out: Any = None,
+    precision: str | None = None,
+) -> Any:
+    """``activation(x @ kernel + bias)``, like `hotloops.dense`.
+
+    Parameters
+    ----------
+    x : array_like or torch.Tensor
+        Inputs, shape (..., in).
+    kernel : array_like or torch.Tensor
+        Weights, shape (in, units).
+    bias : array_like or torch.Tensor, optional
+        Shape (units,).
+    activation : {None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"}
+        Applied to every output, softmax to every row of outputs.
+    out : numpy.ndarray or torch.Tensor, optional
+        Where to put the result, of shape (..., units).
+    precision : {None, "float32"}, optional
+        For the signature's sake: the loops know one precision.
+
+    Examples
+    --------
+    >>> dense([[1.0, 2.0]], [[3.0, -4.0], [5.0, -6.0]], [0.5, 0.5], activation="relu")
+    array([[13.5,  0. ]])
+    """
+    return _dense("dense", "kernel", x, kernel, bias, activation, out, precision)
+
+
+def linear(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    out: Any = None,
+    precision: str | None = None,
+) -> Any:
+    """``activation(x @ weight.T + bias)``, like `hotloops.linear`: `dense` with torch's weights.
+
+    Parameters are those of `dense`, but for ``weight``: its shape is (units, in).
+
+    Examples
+    --------
+    >>> linear([1.0, 2.0], [[3.0, 5.0], [-4.0, -6.0]])
+    array([ 13., -16.])
+    """
+    return _dense("linear", "weight", x, weight, bias, activation, out, precision)
+
+
+# ---- Batches, types and kinds of arrays ----------------------------------------------------------
+
+
+def _matmul_batches(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Multiply stacks of matrices of one type, one matrix after another."""
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = np.broadcast_to(a, batch + a.shape[-2:])
+    b = np.broadcast_to(b, batch + b.shape[-2:])
+    c = np.zeros((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    for index in np.ndindex(batch):
+        c[index] = _rounded(_product(a[index], b[index]), c.dtype, c.shape[-2:])
+    return c
+
+
+def _product(a: NDArray[Any], b: NDArray[Any]) -> list[list[Any]]:
+    if len(b) == 0:  # a list of no rows has no columns that could be counted; an empty sum is 0
+        return [[0] * b.shape[1] for _ in range(len(a))]
+    return matmul_lists(a.tolist(), b.tolist())
+
+
+def _dense(
+    function: str,
+    weights_name: str,
+    x: Any,
+    weights: Any,
+    bias: Any,
+    activation: str | None,
+    out: Any,
+    precision: str | None,
+) -> Any:
+    _array_likes.check_precision(function, precision)
+    operands = {"x": x, weights_name: weights} | ({} if bias is None else {"bias": bias})
+    (x, weights, *biases), finish = _as_arrays(function, operands, out)
+    bias_shape = biases[0].shape if biases else None
+    shape = _core.dense_shape(x.shape, weights.shape, bias_shape, function == "linear")
+    dtype = _activation_dtype(function, activation, np.result_type(x, weights, *biases))
+    kernel = weights.T if function == "linear" else weights
+    rows = _product(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), kernel)
+    for each_bias in biases:
+        rows = [add_lists(row, each_bias.tolist()) for row in rows]
+    if activation is not None and shape[-1] > 0:
+        rows = [_ACTIVATIONS[activation](row) for row in rows]
+    return finish(_rounded(rows, dtype, shape), 1)
+
+
+def _elementwise(name: str, x: Any, out: Any) -> Any:
+    """Apply an activation to every row of ``x``: all but softmax do not mind how long a row is."""
+    (x,), finish = _as_arrays(name, {"x": x}, out)
+    if name == "softmax" and x.ndim == 0:
+        raise ValueError("softmax: x has 0 dimensions but at least 1 is needed")
+    rows = x.reshape(-1, x.shape[-1] if x.ndim > 0 else 1) if x.size > 0 else x
+    values = [_ACTIVATIONS[name](row) for row in rows.tolist()]
+    return finish(_rounded(values, _activation_dtype(name, name, x.dtype), x.shape), 0)
+
+
+def _activation_dtype(function: str, name: str | None, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the result type: integers leave the integers by all activations but relu."""
+    compute_dtype = _array_likes.activation_dtype(function, name, dtype)
+    return compute_dtype if dtype.kind in "biu" else dtype
+
+
+def _rounded(values: list[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Nested lists as an array: real numbers rounded to ``dtype``, integers wrapped to it."""
+    if dtype.kind in "iu":
+        low, count = np.iinfo(dtype).min, 2 ** (8 * dtype.itemsize)
+        values = (np.array(values, dtype=object) - low) % count + low
+    with np.errstate(over="ignore"):  # a sum above the largest float32 is infinity
+        return np.array(values).astype(dtype).reshape(shape)
+
+
+def _as_arrays(
+    function: str, operands: dict[str, Any], out: Any
+) -> tuple[list[NDArray[Any]], Callable[[NDArray[Any], int], Any]]:
+    """Return the operands as arrays, and what makes the caller's kind of thing of a result."""
+    if not _tensors.has_tensor(*operands.values(), out):
+
+        def finish_array(result: NDArray[Any], core_ndim: int) -> Any:
+            return result[()] if out is None else _written(function, out, result, core_ndim)
+
+        return [np.asarray(x) for x in operands.values()], finish_array
+
+    tensors = _tensors.as_arrays(function, operands, out)
+    # What is still a tensor has a type that NumPy lacks, such as bfloat16; float32 includes those.
+    unknown = [x.dtype for x in tensors if not isinstance(x, np.ndarray)]
+    arrays = [x if isinstance(x, np.ndarray) else x.float().numpy() for x in tensors]
+
+    def finish_tensor(result: NDArray[Any], core_ndim: int) -> Any:
+        if out is not None:
+            _written(function, _tensors.out_array(out), result, core_ndim)
+            return out
+        tensor = _tensors.result_tensor(result, None)
+        return tensor.to(unknown[0]) if len(unknown) == len(arrays) else tensor
+
+    return arrays, finish_tensor
+
+
+def _written(function: str, out: Any, result: NDArray[Any], core_ndim: int) -> Any:
+    _array_likes.check_out(function, out, result.shape, result.dtype, core_ndim)
+    np.copyto(out, result, casting="same_kind")
+    return out
