@@ -1,0 +1,45 @@
+"""Fixtures for every test: the ISAs, the dtypes and the settings put back afterwards."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import hotloops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ALL_ISAS = ["baseline", "neon", "avx2", "avx512"]
+# Other architectures' are tested in test_cpp_kernels.py, under an emulator.
+X86 = platform.machine() == "x86_64"
+NATIVE_ISAS = ["baseline", "avx2", "avx512"] if X86 else ["baseline", "neon"]
+
+
+@pytest.fixture(autouse=True)
+def _settings() -> Iterator[None]:
+    """Give every test the default settings, and notice one that leaves others behind."""
+    before = hotloops.isa(), hotloops.get_num_threads()
+    yield
+    assert (hotloops.isa(), hotloops.get_num_threads()) == before
+
+
+@pytest.fixture(params=NATIVE_ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test on each ISA of this architecture; one that the machine lacks is skipped."""
+    name: str = request.param
+    if name not in hotloops.isas():
+        pytest.skip(f"this machine has no {name}")
+    with hotloops.use_isa(name):
+        assert hotloops.isa() == name
+        yield name
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
+    """Run the test with each dtype that has kernels of its own."""
+    result: np.dtype[Any] = np.dtype(request.param)
+    return result

@@ -1,0 +1,208 @@
+"""References, bounds and array makers that the tests share."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hotloops import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+KC = 256
+FMA_ISAS = frozenset({"avx2", "avx512", "neon"})
+
+
+# --- Values -----------------------------------------------------------------------------------
+
+
+def small_integers(seed: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Integers from -4 to 4: their products and sums are exact in every dtype but the smallest."""
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
+
+
+def normal(seed: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return standard normal values."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def wide_range(seed: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return values over 40 binary orders of magnitude, so that sums cancel and absorb."""
+    exponents = np.random.default_rng(seed + 1).integers(-20, 21, shape)
+    return np.ldexp(normal(seed, shape, np.float64), exponents).astype(dtype)
+
+
+# --- References -------------------------------------------------------------------------------
+
+
+def gamma(n: int, unit_roundoff: float) -> float:
+    """Return the error factor of n roundings, n*u / (1 - n*u)."""
+    return n * unit_roundoff / (1 - n * unit_roundoff)
+
+
+def assert_within_bound(c: Array, a: Array, b: Array) -> None:
+    """Fail unless c is a @ b within the contract's bound, component by component.
+
+    The reference is formed in long double. The bound is widened by that reference's own error,
+    a part in 2048 of it for float64.
+    """
+    wide = np.longdouble
+    a_wide, b_wide = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
+    exact = np.matmul(a_wide, b_wide)
+    magnitude = np.matmul(abs(a_wide), abs(b_wide))
+    assert c.shape == exact.shape, f"shape is {c.shape}, not {exact.shape}"
+    assert np.isfinite(magnitude).all(), "the bound holds for finite values only"
+    k = a_wide.shape[-1]
+    roundings = min(k, KC) + math.ceil(k / KC)
+    factor = gamma(roundings, float(np.finfo(c.dtype).eps) / 2)
+    factor += gamma(k, float(np.finfo(wide).eps))
+    excess = abs(np.asarray(c).astype(wide) - exact) - wide(factor) * magnitude
+    # Written so that a NaN fails as well.
+    wrong = ~(excess <= 0)
+    assert not wrong.any(), (
+        f"{np.count_nonzero(wrong)} of {c.size} components outside the bound, "
+        f"first at {tuple(int(i) for i in np.argwhere(wrong)[0])}, by {excess[wrong][0]}"
+    )
+
+
+def fma_float32(x: Array, y: Array, z: Array) -> Array:
+    """Return x * y + z, rounded once, for float32 arrays.
+
+    The product is exact in float64. The sum is rounded to odd there, after which rounding to
+    float32 cannot round twice (Boldo and Melquiond, 2008).
+    """
+    product_, z = x.astype(np.float64) * y.astype(np.float64), z.astype(np.float64)
+    total = product_ + z
+    z_part = total - product_
+    error = (product_ - (total - z_part)) + (z - z_part)
+    even = total.view(np.int64) % 2 == 0
+    towards = np.where(error > 0, np.inf, -np.inf)
+    odd = np.where((error != 0) & even, np.nextafter(total, towards), total)
+    return np.asarray(odd.astype(np.float32))
+
+
+@np.vectorize
+def _fma_float64(x: float, y: float, z: float) -> float:
+    return float(Fraction(x) * Fraction(y) + Fraction(z))
+
+
+def fma(x: Array, y: Array, z: Array) -> Array:
+    """Return x * y + z, rounded once, in the dtype of z, for finite values."""
+    if z.dtype == np.float32:
+        return fma_float32(x, y, z)
+    return np.asarray(_fma_float64(x, y, z))
+
+
+def contract_matmul(a: Array, b: Array) -> Array:
+    """Return a @ b as the numerical contract defines it, for two matrices of one float dtype."""
+    total: Array | None = None
+    for first in range(0, a.shape[1], KC):
+        block = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+        for p in range(first, min(first + KC, a.shape[1])):
+            block = fma(a[:, p, None], b[None, p, :], block)
+        total = block if total is None else total + block
+    return np.zeros((a.shape[0], b.shape[1]), a.dtype) if total is None else total
+
+
+def assert_same_bits(actual: Array, expected: Array) -> None:
+    """Fail unless both arrays have the same dtype, shape and bits."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    if actual.tobytes() != expected.tobytes():
+        np.testing.assert_array_equal(actual, expected)
+        raise AssertionError("equal values, but different bits (the sign of a zero, or a NaN's)")
+
+
+# --- Layouts ----------------------------------------------------------------------------------
+
+
+def _misaligned(x: Array) -> Array:
+    buffer = bytearray(x.nbytes + 1)
+    view = np.frombuffer(buffer, x.dtype, x.size, offset=1).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+def _strided(x: Array) -> Array:
+    spread = np.full([3 * n for n in x.shape], np.nan, x.dtype)
+    view = spread[tuple(slice(1, None, 3) for _ in x.shape)]
+    view[...] = x
+    return view
+
+
+def _reversed(x: Array) -> Array:
+    flip = tuple(slice(None, None, -1) for _ in x.shape)
+    return x[flip].copy()[flip]
+
+
+def _padded_rows(x: Array) -> Array:
+    wide = np.full((*x.shape[:-1], x.shape[-1] + 5), np.nan, x.dtype)
+    wide[..., : x.shape[-1]] = x
+    return wide[..., : x.shape[-1]]
+
+
+def _read_only(x: Array) -> Array:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+# Each makes an array of the same values with another layout; what lies between them is NaN.
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "contiguous": np.ascontiguousarray,
+    "fortran": np.asfortranarray,
+    "padded_rows": _padded_rows,
+    "strided": _strided,
+    "reversed": _reversed,
+    "misaligned": _misaligned,
+    "read_only": _read_only,
+}
+
+
+# --- Shapes -----------------------------------------------------------------------------------
+
+
+def kernels_of(isa: str, dtype: npt.DTypeLike) -> list[dict[str, Any]]:
+    """Return the descriptions of the matmul kernels of an ISA and dtype, the tallest tile first."""
+    name = np.dtype(dtype).name
+    return [k for k in _core.kernels() if (k["isa"], k["dtype"]) == (isa, name)]
+
+
+def tile_shapes(isa: str, dtype: npt.DTypeLike) -> Iterator[tuple[int, int, int]]:
+    """Yield every (m, k, n) around the tiles of the kernels and around the block of k."""
+    kernels = kernels_of(isa, dtype)
+
+    def around(*tiles: int) -> list[int]:
+        return sorted({0, 1, *(tile + i for tile in tiles for i in (-1, 0, 1))})
+
+    rows, columns, depths = ({k[field] for k in kernels} for field in ("mr", "nr", "kr"))
+    yield from product(around(*rows), around(*depths, KC), around(*columns))
+
+
+# --- Processes --------------------------------------------------------------------------------
+
+
+def run_python(program: str, **environment: str) -> str:
+    """Run a program in a fresh interpreter and return what it printed; its failure is ours."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

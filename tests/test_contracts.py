@@ -1,0 +1,192 @@
+"""What the package promises as a whole: signatures, documentation, memory, packaging."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.metadata
+import importlib.resources
+import inspect
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import hotloops
+import support
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMPUTING = ["matmul", "relu", "dense", "linear"]
+PUBLIC = [name for name in hotloops.__all__ if callable(getattr(hotloops, name))]
+MODULES = [info.name for info in pkgutil.walk_packages(hotloops.__path__, "hotloops.")]
+MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core", "__main__")))]
+
+SIGNATURES = {
+    "matmul": "(a, b, /, out=None, *, dtype=None, precision=None)",
+    "relu": "(x, /, out=None)",
+    "dense": "(x, kernel, bias=None, *, activation=None, out=None, precision=None)",
+    "linear": "(x, weight, bias=None, *, activation=None, out=None, precision=None)",
+    "set_num_threads": "(n)",
+    "get_num_threads": "()",
+    "threads": "(n)",
+    "isas": "()",
+    "isa": "()",
+    "use_isa": "(name)",
+    "show_config": "(mode='stdout')",
+}
+
+
+def signature(function: Callable[..., Any]) -> str:
+    """Return the signature of a function without its annotations."""
+    bare = inspect.signature(function)
+    parameters = [p.replace(annotation=p.empty) for p in bare.parameters.values()]
+    return str(bare.replace(parameters=parameters, return_annotation=bare.empty))
+
+
+# --- Names and documentation ------------------------------------------------------------------
+
+
+def test_the_public_names_are_those_of_the_design() -> None:
+    names = {*SIGNATURES, "naive", "ladder", "__version__"}
+    assert set(hotloops.__all__) == names
+    assert sorted(hotloops.__all__) == list(hotloops.__all__)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signature(name: str) -> None:
+    assert signature(getattr(hotloops, name)) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("name", COMPUTING)
+def test_a_naive_twin_has_the_same_signature(name: str) -> None:
+    assert signature(getattr(hotloops.naive, name)) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name: str) -> None:
+    value = getattr(hotloops, name)
+    text = inspect.getdoc(value)
+    assert text
+    assert text.splitlines()[0].endswith(".")
+    assert "Examples\n--------\n>>> " in text
+    sections = [section for section in ("Parameters", "Returns") if f"\n{section}\n---" in text]
+    takes = [p for p in inspect.signature(value).parameters if p != "self"]
+    assert ("Parameters" in sections) == bool(takes)
+    for parameter in takes:
+        assert f"\n{parameter} : " in text
+    if not inspect.isclass(value) and name != "set_num_threads":
+        assert "Returns" in sections
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert doctest.testmod(module).failed == 0
+
+
+# --- Packaging --------------------------------------------------------------------------------
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert hotloops.__version__ == importlib.metadata.version("hotloops")
+
+
+def test_the_package_is_typed() -> None:
+    files = importlib.resources.files("hotloops")
+    assert files.joinpath("py.typed").is_file()
+    assert files.joinpath("_core.pyi").is_file()
+
+
+def test_import_needs_nothing_but_numpy() -> None:
+    program = """
+import sys
+import hotloops
+extras = {"torch", "rich", "matplotlib", "sklearn", "scipy", "ml_dtypes", "threadpoolctl"}
+print(sorted(extras & set(sys.modules)))
+"""
+    assert support.run_python(program).strip() == "[]"
+
+
+# --- out is never read ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fill", [np.nan, np.inf])
+def test_out_is_never_read(isa: str, dtype: np.dtype[Any], fill: float) -> None:
+    tallest = support.kernels_of(isa, dtype)[0]
+    m, n = tallest["mr"] + 1, tallest["nr"] + 1
+    for m, k, n in [(1, 600, 1), (m, 600, n), (1, 600, n), (m, 600, 1), (3, 0, 3), (90, 1, 90)]:
+        a, b = support.small_integers(1, (m, k), dtype), support.small_integers(2, (k, n), dtype)
+        bias = support.small_integers(3, (n,), dtype)
+        out = np.full((m, n), fill, dtype)
+        np.testing.assert_array_equal(hotloops.matmul(a, b, out=out), a @ b)
+        out.fill(fill)
+        np.testing.assert_array_equal(hotloops.dense(a, b, bias, out=out), a @ b + bias)
+        out.fill(fill)
+        assert np.isfinite(hotloops.dense(a, b, activation="softmax", out=out)).all()
+
+
+# --- Memory -----------------------------------------------------------------------------------
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def _resident(field: str) -> int:
+    lines = (line.split() for line in STATUS.read_text().splitlines())
+    return next(int(line[1]) for line in lines if line[0] == f"{field}:") * 1024
+
+
+def peak_extra_memory(call: Callable[[], Any]) -> int:
+    """Return by how many bytes a call raises the peak of this process' resident memory."""
+    CLEAR.write_text("5")  # resets the peak
+    before = _resident("VmRSS")
+    call()
+    return _resident("VmHWM") - before
+
+
+needs_proc = pytest.mark.skipif(not CLEAR.exists(), reason="/proc/self/clear_refs is Linux's")
+
+
+@needs_proc
+def test_the_measure_of_memory_sees_a_copy() -> None:
+    x = np.ones((2000, 2000))
+    # The kernel counts pages a few at a time for each thread.
+    assert peak_extra_memory(lambda: x * 2) > 0.9 * x.nbytes
+
+
+BIG = 3000
+OPERANDS: dict[str, Callable[[], tuple[support.Array, support.Array]]] = {
+    "transposed": lambda: (np.ones((BIG, BIG)).T, np.ones((BIG, 8))),
+    "strided": lambda: (np.ones((BIG, 2 * BIG))[:, ::2], np.ones((BIG, 8))),
+    "reversed": lambda: (np.ones((BIG, BIG))[::-1, ::-1], np.ones((BIG, 8))),
+    "transposed right": lambda: (np.ones((8, BIG)), np.ones((BIG, BIG)).T),
+    "strided right": lambda: (np.ones((8, BIG)), np.ones((BIG, 2 * BIG))[:, ::2]),
+    "vector": lambda: (np.ones((BIG, BIG)).T, np.ones(BIG)),
+    "zero strides": lambda: (np.broadcast_to(np.ones(8), (8 * BIG, 8)).T, np.ones((8 * BIG, 8))),
+    "stretched batch": lambda: (np.ones((1, BIG // 2, BIG)), np.ones((20, BIG, 2))),
+}
+
+
+@needs_proc
+@pytest.mark.parametrize("case", OPERANDS)
+def test_no_operand_is_copied_whole(case: str) -> None:
+    a, b = OPERANDS[case]()
+    hotloops.matmul(np.ones((500, 600)), np.ones((600, 700)))  # the packing buffers are there
+    largest = BIG * BIG * a.itemsize
+    assert peak_extra_memory(lambda: hotloops.matmul(a, b)) < largest / 5
+
+
+@needs_proc
+def test_dense_makes_no_temporary_of_the_outputs_size() -> None:
+    x, kernel, bias = np.ones((BIG, 40)), np.ones((40, BIG)), np.ones(BIG)
+    out = np.ones((BIG, BIG))
+    hotloops.dense(x, kernel, bias, activation="softmax", out=out)
+    for activation in (None, "relu", "gelu", "softmax"):
+        extra = peak_extra_memory(
+            lambda name=activation: hotloops.dense(x, kernel, bias, activation=name, out=out)  # type: ignore[misc]
+        )
+        assert extra < out.nbytes / 5

@@ -1,0 +1,115 @@
+"""The C++ core without Python, natively and for aarch64 under qemu: tests pass, digests agree."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import FMA_ISAS
+
+ROOT = Path(__file__).parent.parent
+QEMU = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+CROSS = ["CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64"]
+CROSS += ["CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"]
+
+# Of what nm prints: the letter of a symbol that other object files may see, and its name.
+EXPORTED = re.compile(r"^[0-9a-f]+ [A-Zuvw] (.*)$", re.MULTILINE)
+
+Digests = dict[tuple[str, ...], dict[str, str]]
+
+
+def require(*tools: str) -> None:
+    """Skip the test unless all these tools are on the PATH."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+
+
+def run(*command: str) -> str:
+    """Run a command and return what it printed; its failure is the test's."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-10_000:]
+    return done.stdout
+
+
+def build(directory: Path, *definitions: str) -> str:
+    """Build the core and its tests there, and return the test program."""
+    options = ["CMAKE_BUILD_TYPE=Release", "HOTLOOPS_BUILD_PYTHON=OFF", "HOTLOOPS_BUILD_TESTS=ON"]
+    flags = [f"-D{option}" for option in (*options, *definitions)]
+    run("cmake", "-S", str(ROOT), "-B", str(directory), *flags)
+    run("cmake", "--build", str(directory), "--parallel", str(os.cpu_count()))
+    return str(next(directory.glob("**/hotloops_tests")))
+
+
+def digests(printed: str) -> Digests:
+    """Return {(dtype, shape, activation): {isa: digest}} of what the test program printed."""
+    found: Digests = {}
+    for line in printed.splitlines():
+        if line.startswith("digest "):
+            _, isa, *what, digest = line.split()
+            found.setdefault(tuple(what), {})[isa] = digest
+    return found
+
+
+@pytest.fixture(scope="module")
+def native_program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Build the tests for this machine's own architecture."""
+    require("cmake", os.environ.get("CXX", "c++"))
+    return build(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(scope="module")
+def native(native_program: str) -> Digests:
+    """Run the tests on this machine."""
+    return digests(run(native_program))
+
+
+@pytest.fixture(scope="module")
+def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Digests:
+    """Cross compile the tests for aarch64 and run them under qemu."""
+    require("cmake", "aarch64-linux-gnu-g++", "qemu-aarch64")
+    return digests(run(*QEMU, build(tmp_path_factory.mktemp("aarch64"), *CROSS)))
+
+
+def test_leaves_export_nothing_outside_of_their_namespace(native_program: str) -> None:
+    """Else the linker might pick a leaf's copy of an inline function for every CPU."""
+    require("nm")
+    objects = sorted(Path(native_program).parents[2].glob("**/csrc/kernels/*.o"))
+    assert len(objects) >= 2
+    for leaf in objects:
+        isa = leaf.name.split(".")[0]
+        names = EXPORTED.findall(run("nm", "--demangle", "--defined-only", str(leaf)))
+        assert names
+        assert [name for name in names if f"hotloops::{isa}::" not in name] == []
+
+
+def test_native_isas_agree(native: Digests) -> None:
+    assert native
+    for what, by_isa in native.items():
+        fused = {digest for isa, digest in by_isa.items() if isa in FMA_ISAS}
+        assert len(fused) <= 1, (what, by_isa)
+
+
+def test_neon_agrees_with_the_native_isas(native: Digests, aarch64: Digests) -> None:
+    assert native.keys() == aarch64.keys()
+    compared = 0
+    for what, by_isa in native.items():
+        for isa in FMA_ISAS & by_isa.keys():
+            assert by_isa[isa] == aarch64[what]["neon"], (what, isa)
+            compared += 1
+    if compared == 0:
+        pytest.skip("this machine has no ISA with fused multiply-add to compare with")
+
+
+def test_baseline_rounds_the_products(native: Digests) -> None:
+    """Where they agree throughout, the baseline was compiled for more than a baseline CPU."""
+    if "avx2" not in next(iter(native.values())):
+        pytest.skip("no x86 ISA with fused multiply-add here")
+    assert any(by_isa["baseline"] != by_isa["avx2"] for by_isa in native.values())

@@ -1,0 +1,253 @@
+"""The same values give the same bits, however they are computed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import hotloops
+import support
+from support import FMA_ISAS, LAYOUTS, assert_same_bits, contract_matmul, normal, wide_range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHAPES = [
+    (1, 1, 1),
+    (1, 700, 1),
+    (1, 300, 513),
+    (513, 300, 1),
+    (3, 5, 7),
+    (15, 257, 33),
+    (130, 515, 140),
+    (2000, 3, 5),
+    (3, 260, 2000),
+]
+ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"]
+
+
+def operands(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> tuple[support.Array, ...]:
+    m, k, n = shape
+    return wide_range(m, (m, k), dtype), wide_range(n, (k, n), dtype)
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def shape(request: pytest.FixtureRequest) -> tuple[int, int, int]:
+    """Run the test with shapes that take every path: tiny, vector, edge, several blocks."""
+    m, k, n = request.param
+    return m, k, n
+
+
+# --- The definition ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("small", [(1, 1, 1), (3, 5, 4), (2, 255, 3), (3, 256, 2), (2, 515, 3)])
+@pytest.mark.parametrize("make", [normal, wide_range], ids=lambda make: make.__name__)
+def test_the_bits_are_those_of_the_definition(
+    isa: str, dtype: np.dtype[Any], make: Any, small: tuple[int, int, int]
+) -> None:
+    if isa not in FMA_ISAS:
+        pytest.skip("the definition is in fused multiply-adds")
+    m, k, n = small
+    a, b = make(1, (m, k), dtype), make(2, (k, n), dtype)
+    assert_same_bits(hotloops.matmul(a, b), contract_matmul(a, b))
+
+
+def test_large_products_have_the_bits_of_the_definition(
+    isa: str, shape: tuple[int, int, int]
+) -> None:
+    if isa not in FMA_ISAS:
+        pytest.skip("the definition is in fused multiply-adds")
+    a, b = operands(shape, np.dtype(np.float32))
+    assert_same_bits(hotloops.matmul(a, b), contract_matmul(a, b))
+
+
+# --- ISAs, threads, rows, batches, layouts ----------------------------------------------------
+
+
+@pytest.mark.skipif(len(FMA_ISAS & set(hotloops.isas())) < 2, reason="only one ISA with FMA here")
+def test_isas_with_fma_agree(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+    a, b = operands(shape, dtype)
+    products = {}
+    for name in sorted(FMA_ISAS & set(hotloops.isas())):
+        with hotloops.use_isa(name):
+            assert hotloops.isa() == name
+            products[name] = hotloops.matmul(a, b)
+    first, *others = products.values()
+    for other in others:
+        assert_same_bits(other, first)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_any_number_of_threads(
+    dtype: np.dtype[Any], shape: tuple[int, int, int], count: int
+) -> None:
+    a, b = operands(shape, dtype)
+    with hotloops.threads(1):
+        alone = hotloops.matmul(a, b)
+    with hotloops.threads(count):
+        assert hotloops.get_num_threads() == count
+        assert_same_bits(hotloops.matmul(a, b), alone)
+
+
+@pytest.mark.usefixtures("isa")
+def test_a_row_alone_and_in_the_batch(dtype: np.dtype[Any], shape: tuple[int, int, int]) -> None:
+    a, b = operands(shape, dtype)
+    whole = hotloops.matmul(a, b)
+    for i in {0, 1, 2, a.shape[0] // 2, a.shape[0] - 1} & set(range(a.shape[0])):
+        assert_same_bits(hotloops.matmul(a[i : i + 1], b), whole[i : i + 1])
+        assert_same_bits(hotloops.matmul(a[i], b), whole[i])
+    for rows in (2, 3, 5, 8, 16):
+        assert_same_bits(hotloops.matmul(a[:rows], b), whole[:rows])
+
+
+@pytest.mark.usefixtures("isa")
+def test_a_column_alone_and_in_the_matrix(
+    dtype: np.dtype[Any], shape: tuple[int, int, int]
+) -> None:
+    a, b = operands(shape, dtype)
+    whole = hotloops.matmul(a, b)
+    for j in {0, b.shape[1] // 2, b.shape[1] - 1}:
+        assert_same_bits(hotloops.matmul(a, b[:, j]), whole[:, j])
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("size", [(4, 4, 4), (33, 300, 31)])
+def test_an_item_alone_and_in_the_batch(dtype: np.dtype[Any], size: tuple[int, int, int]) -> None:
+    m, k, n = size
+    a, b = wide_range(1, (6, m, k), dtype), wide_range(2, (6, k, n), dtype)
+    batch, stretched = hotloops.matmul(a, b), hotloops.matmul(a, b[0])
+    for i in range(6):
+        assert_same_bits(hotloops.matmul(a[i], b[i]), batch[i])
+        assert_same_bits(hotloops.matmul(a[i], b[0]), stretched[i])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout(dtype: np.dtype[Any], shape: tuple[int, int, int], layout: str) -> None:
+    a, b = operands(shape, dtype)
+    expected = hotloops.matmul(a, b)
+    assert_same_bits(hotloops.matmul(LAYOUTS[layout](a), b), expected)
+    assert_same_bits(hotloops.matmul(a, LAYOUTS[layout](b)), expected)
+    if layout != "read_only":
+        out = LAYOUTS[layout](np.full(expected.shape, np.nan, dtype))
+        assert hotloops.matmul(a, b, out=out) is out
+        assert_same_bits(out, expected)
+
+
+def test_the_transposed_product(dtype: np.dtype[Any], shape: tuple[int, int, int]) -> None:
+    # Multiplication commutes, and so does the order of the operands: (A B)' = B' A' bit for bit.
+    a, b = operands(shape, dtype)
+    assert_same_bits(hotloops.matmul(b.T, a.T), hotloops.matmul(a, b).T)
+
+
+# --- dense ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_linear_is_dense_of_the_transpose(dtype: np.dtype[Any], activation: Any) -> None:
+    x, kernel = normal(1, (37, 300), dtype), normal(2, (300, 41), dtype)
+    bias = normal(3, (41,), dtype)
+    expected = hotloops.dense(x, kernel, bias, activation=activation)
+    for weight in (kernel.T, kernel.T.copy()):
+        actual = hotloops.linear(x, weight, bias, activation=activation)
+        assert_same_bits(actual, expected)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_dense_in_any_setting(isa: str, dtype: np.dtype[Any], activation: Any) -> None:
+    x, kernel = normal(1, (61, 300), dtype), normal(2, (300, 70), dtype)
+    bias = normal(3, (70,), dtype)
+    with hotloops.threads(1):
+        whole = hotloops.dense(x, kernel, bias, activation=activation)
+    with hotloops.threads(3):
+        assert_same_bits(hotloops.dense(x, kernel, bias, activation=activation), whole)
+    for i in (0, 30, 60):
+        assert_same_bits(hotloops.dense(x[i], kernel, bias, activation=activation), whole[i])
+    if isa in FMA_ISAS:
+        for other in sorted(FMA_ISAS & set(hotloops.isas())):
+            with hotloops.use_isa(other):
+                assert hotloops.isa() == other
+                assert_same_bits(hotloops.dense(x, kernel, bias, activation=activation), whole)
+
+
+# --- Threads and processes of the caller ------------------------------------------------------
+
+
+def in_python_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run work(0), ..., work(count - 1) at once and raise the first error of any of them."""
+    errors: list[BaseException] = []
+    start = threading.Barrier(count)
+
+    def guarded(i: int) -> None:
+        start.wait(timeout=60)
+        try:
+            work(i)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=guarded, args=(i,), daemon=True) for i in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+        assert not worker.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def test_calls_from_many_python_threads_at_once(dtype: np.dtype[Any]) -> None:
+    problems = [operands(shape, dtype) for shape in SHAPES]
+    expected = [hotloops.matmul(a, b) for a, b in problems]
+
+    def work(i: int) -> None:
+        for step in range(2 * len(problems)):
+            which = (i + step) % len(problems)
+            assert_same_bits(hotloops.matmul(*problems[which]), expected[which])
+
+    with hotloops.threads(2):
+        in_python_threads(8, work)
+
+
+FORK = """
+import os, sys, time
+import numpy as np
+{imports}
+import hotloops
+
+hotloops.set_num_threads(2)
+x = np.random.default_rng(1).standard_normal((600, 700)).astype(np.float32)
+expected = hotloops.matmul(x, x.T)
+{before}
+child = os.fork()
+if child == 0:
+    same = hotloops.matmul(x, x.T).tobytes() == expected.tobytes()
+    os._exit(0 if same else 3)
+for _ in range(600):
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        break
+    time.sleep(0.1)
+else:
+    os.kill(child, 9)
+    sys.exit("the child hangs")
+print(os.waitstatus_to_exitcode(status))
+assert hotloops.matmul(x, x.T).tobytes() == expected.tobytes()
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "before"),
+    [("", ""), ("import torch", "torch.ones(500, 500) @ torch.ones(500, 500)")],
+    ids=["alone", "with torch"],
+)
+def test_a_forked_child_computes(imports: str, before: str) -> None:
+    if imports:
+        pytest.importorskip("torch")
+    # Python 3.12 warns of a fork with threads about, which is what is tested here.
+    program = FORK.format(imports=imports, before=before)
+    program = "import warnings; warnings.simplefilter('ignore')\n" + program
+    assert support.run_python(program).strip() == "0"

@@ -1,0 +1,123 @@
+"""Threads and configuration: ours, OpenMP's, threadpoolctl's and the environment's agree."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+import hotloops
+import support
+
+
+def openmp_pools() -> list[dict[str, Any]]:
+    """Return what threadpoolctl sees of OpenMP in this process."""
+    pools = threadpoolctl.threadpool_info()
+    return [pool for pool in pools if pool["user_api"] == "openmp"]
+
+
+needs_openmp = pytest.mark.skipif(
+    not hotloops.show_config(mode="dicts")["openmp"], reason="built without OpenMP"
+)
+
+
+# --- Threads ----------------------------------------------------------------------------------
+
+
+@needs_openmp
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_set_num_threads(count: int) -> None:
+    before = hotloops.get_num_threads()
+    hotloops.set_num_threads(count)
+    assert hotloops.get_num_threads() == count
+    hotloops.set_num_threads(before)
+
+
+@needs_openmp
+def test_threads_is_put_back() -> None:
+    before = hotloops.get_num_threads()
+    with hotloops.threads(3):
+        assert hotloops.get_num_threads() == 3
+        with hotloops.threads(2):
+            assert hotloops.get_num_threads() == 2
+        assert hotloops.get_num_threads() == 3
+    assert hotloops.get_num_threads() == before
+    with pytest.raises(KeyError), hotloops.threads(3):
+        raise KeyError
+    assert hotloops.get_num_threads() == before
+
+
+@pytest.mark.parametrize("count", [0, -1, 2**40])
+def test_a_number_of_threads_that_cannot_be(count: int) -> None:
+    before = hotloops.get_num_threads()
+    for call in (hotloops.set_num_threads, hotloops.threads):
+        with pytest.raises(ValueError, match=str(count)):
+            call(count)
+    assert hotloops.get_num_threads() == before
+
+
+@pytest.mark.parametrize("count", [1.5, "2", None])
+def test_a_number_of_threads_that_is_none(count: Any) -> None:
+    for call in (hotloops.set_num_threads, hotloops.threads):
+        with pytest.raises(TypeError):
+            call(count)
+
+
+@needs_openmp
+def test_set_num_threads_reaches_every_python_thread() -> None:
+    before, seen = hotloops.get_num_threads(), []
+    hotloops.set_num_threads(3)
+    worker = threading.Thread(target=lambda: seen.append(hotloops.get_num_threads()))
+    worker.start()
+    worker.join()
+    hotloops.set_num_threads(before)
+    assert seen == [3]
+
+
+@needs_openmp
+def test_threadpoolctl_sees_and_sets_the_number() -> None:
+    before = hotloops.get_num_threads()
+    with hotloops.threads(3):
+        assert 3 in [pool["num_threads"] for pool in openmp_pools()]
+    for count in (1, 2):
+        with threadpoolctl.threadpool_limits(count, user_api="openmp"):
+            assert hotloops.get_num_threads() == count
+    assert hotloops.get_num_threads() == before
+
+
+@needs_openmp
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_environment_sets_the_number(count: int) -> None:
+    program = "import hotloops; print(hotloops.get_num_threads())"
+    assert support.run_python(program, OMP_NUM_THREADS=str(count)).strip() == str(count)
+
+
+# --- Configuration ----------------------------------------------------------------------------
+
+
+def test_show_config_as_dicts() -> None:
+    shown = hotloops.show_config(mode="dicts")
+    assert shown["hotloops"] == hotloops.__version__
+    assert shown["isa"] == hotloops.isa()
+    assert tuple(shown["isas"]) == hotloops.isas()
+    assert shown["threads"] == hotloops.get_num_threads()
+    assert isinstance(shown["openmp"], bool)
+    assert shown["compiler"]
+    assert all(size > 0 for size in shown["caches"].values())
+
+
+def test_show_config_prints_what_the_dicts_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hotloops.show_config() is None
+    printed = capsys.readouterr().out
+    for part in (hotloops.__version__, hotloops.isa(), *hotloops.isas()):
+        assert part in printed
+
+
+def test_the_result_does_not_depend_on_who_limits_the_threads() -> None:
+    x = support.normal(1, (300, 300), np.float32)
+    expected = hotloops.matmul(x, x)
+    with threadpoolctl.threadpool_limits(1):
+        support.assert_same_bits(hotloops.matmul(x, x), expected)
