@@ -1,0 +1,278 @@
+"""How a person would write a case with each library.
+
+An adapter turns a case and its arrays into a `Statement`: one line of source and the
+names it uses. The line is what is timed, in a compiled loop without a wrapping call, and
+what the report shows. Whatever a user would do once and keep (a tensor that shares an
+array's memory, a transposed view) is done beforehand; whatever the library needs at every
+call is in the line.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from harness.cases import Case
+    from harness.operands import Array, Operands
+
+
+class UnsupportedError(Exception):
+    """The library has no way to compute this case."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line of source and its names; `result` evaluates it."""
+
+    code: str
+    names: Mapping[str, Any]
+
+    def result(self) -> Array:
+        """Evaluate the line once; the array given as ``out`` if there is one."""
+        value = eval(self.code, dict(self.names))  # the adapters' own lines
+        return np.asarray(self.names.get("out", value))
+
+
+@dataclass
+class Library(Protocol):
+    """A library under test."""
+
+    module: ModuleType
+    threads: int
+    widens: bool
+    """float32 operands give a float64 result."""
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Write a case; raise `UnsupportedError` where the library cannot."""
+
+
+def _product_code(out: Array | None) -> str:
+    return "matmul(a, b)" if out is None else "matmul(a, b, out=out)"
+
+
+def _names(**names: Any) -> dict[str, Any]:
+    return {name: value for name, value in names.items() if value is not None}
+
+
+@dataclass
+class Hotloops:
+    """The subject."""
+
+    module: ModuleType
+    threads: int
+    widens: bool = False
+
+    def __post_init__(self) -> None:
+        """Set the number of threads."""
+        self.module.set_num_threads(self.threads)
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Write a case with hotloops."""
+        hotloops, x, w, bias, out = self.module, operands.x, operands.w, operands.bias, operands.out
+        out_code = "" if out is None else ", out=out"
+        if case.operation == "matmul":
+            return Statement(_product_code(out), _names(matmul=hotloops.matmul, a=x, b=w, out=out))
+        if case.operation == "relu":
+            return Statement(f"relu(x{out_code})", _names(relu=hotloops.relu, x=x, out=out))
+        return Statement(
+            f"dense(x, w, bias, activation={case.activation!r}{out_code})",
+            _names(dense=hotloops.dense, x=x, w=w, bias=bias, out=out),
+        )
+
+    def peak(self, dtype: str, seconds: float) -> float:
+        """Measure the FLOP/s of fused multiply-adds in registers, one thread."""
+        return float(self.module._core.fma_peak(dtype, seconds))
+
+
+@dataclass
+class Numpy:
+    """NumPy with the BLAS that its wheel ships."""
+
+    module: ModuleType
+    threads: int
+    widens: bool = False
+
+    def __post_init__(self) -> None:
+        """Keep the textbook sigmoid from warning that exp overflows to infinity."""
+        self.module.seterr(over="ignore")
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Write a case with NumPy."""
+        x, w, bias, out = operands.x, operands.w, operands.bias, operands.out
+        if case.operation == "matmul":
+            return Statement(_product_code(out), _names(matmul=np.matmul, a=x, b=w, out=out))
+        if case.operation == "relu":
+            code = "maximum(x, 0)" if out is None else "maximum(x, 0, out=out)"
+            return Statement(code, _names(maximum=np.maximum, x=x, out=out))
+        formulas = {
+            None: "x @ w + bias",
+            "relu": "maximum(x @ w + bias, 0)",
+            "sigmoid": "1 / (1 + exp(-(x @ w + bias)))",
+        }
+        if case.activation not in formulas:
+            raise UnsupportedError(f"no {case.activation}")
+        names = _names(maximum=np.maximum, exp=np.exp, x=x, w=w, bias=bias)
+        return Statement(formulas[case.activation], names)
+
+
+@dataclass
+class Torch:
+    """torch on the CPU, without autograd."""
+
+    module: ModuleType
+    threads: int
+    widens: bool = False
+
+    def __post_init__(self) -> None:
+        """Switch autograd off, set the number of threads."""
+        self.module.set_grad_enabled(False)
+        self.module.set_num_threads(self.threads)
+
+    def _tensor(self, array: Array | None) -> Any:
+        if array is None:
+            return None
+        if any(stride < 0 for stride in array.strides):
+            raise UnsupportedError("no negative strides")
+        return self.module.from_numpy(array)
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Write a case with torch."""
+        torch = self.module
+        x, w, bias, out = map(self._tensor, (operands.x, operands.w, operands.bias, operands.out))
+        if case.operation == "matmul":
+            return Statement(_product_code(out), _names(matmul=torch.matmul, a=x, b=w, out=out))
+        if case.operation == "relu":
+            if out is None:
+                return Statement("relu(x)", _names(relu=torch.relu, x=x))
+            clamp = torch.clamp_min
+            return Statement("clamp_min(x, 0, out=out)", _names(clamp_min=clamp, x=x, out=out))
+        functional = torch.nn.functional
+        activation = case.activation or ""
+        code = f"{activation}(linear(x, w, bias))" if activation else "linear(x, w, bias)"
+        functions = {"relu": torch.relu, "sigmoid": torch.sigmoid, "gelu": functional.gelu}
+        names = _names(linear=functional.linear, x=x, w=w.T, bias=bias, **functions)
+        return Statement(code, names)
+
+
+@dataclass
+class NumKong:
+    """NumKong's packed dot products: wider accumulators, the right operand packed per call.
+
+    It wants the right operand as (n, k), which is made beforehand; packing it is part of
+    the call, as it is for every other library here.
+    """
+
+    module: ModuleType
+    threads: int
+    widens: bool = True
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Write a case with NumKong: plain products of two matrices only."""
+        x, w = operands.x, operands.w
+        if case.operation != "matmul" or w is None or operands.out is not None:
+            raise UnsupportedError("plain products only")
+        if x.ndim != 2 or w.ndim != 2:
+            raise UnsupportedError("matrices only")
+        if x.strides[1] != x.itemsize or x.strides[0] < x.itemsize:
+            raise UnsupportedError("contiguous rows only")
+        return Statement(
+            f"dots_packed(a, dots_pack(b), threads={self.threads})",
+            _names(
+                dots_packed=self.module.dots_packed,
+                dots_pack=self.module.dots_pack,
+                a=x,
+                b=np.ascontiguousarray(w.T),
+            ),
+        )
+
+
+@dataclass
+class Blis:
+    """BLIS through the `blis` package (its wheels run on one thread)."""
+
+    module: ModuleType
+    threads: int
+    widens: bool = False
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Write a case with BLIS: products of two C-contiguous matrices."""
+        x, w, out = operands.x, operands.w, operands.out
+        if case.operation != "matmul" or w is None:
+            raise UnsupportedError("products only")
+        arrays = [array for array in (x, w, out) if array is not None]
+        if any(array.ndim != 2 or not array.flags.c_contiguous for array in arrays):
+            raise UnsupportedError("C-contiguous matrices only")
+        code = "gemm(a, b, beta=0.0)" if out is None else "gemm(a, b, out=out, beta=0.0)"
+        return Statement(code, _names(gemm=self.module.gemm, a=x, b=w, out=out))
+
+
+@dataclass
+class Copy:
+    """No library: `numpy.copyto`, how fast the memory is that relu reads and writes."""
+
+    module: ModuleType
+    threads: int
+    widens: bool = False
+
+    def statement(self, case: Case, operands: Operands) -> Statement:
+        """Copy the operand of a relu that has an ``out``."""
+        if case.operation != "relu" or operands.out is None:
+            raise UnsupportedError("relu with out= only")
+        return Statement("copyto(out, x)", _names(copyto=np.copyto, x=operands.x, out=operands.out))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to find a library."""
+
+    module: str
+    distribution: str
+    adapter: Callable[[ModuleType, int], Library]
+    yardstick: bool = False
+    """It does something else: shown beside the ratios, never a peer."""
+
+
+LIBRARIES: Mapping[str, Entry] = {
+    "hotloops": Entry("hotloops", "hotloops", Hotloops),
+    "numpy": Entry("numpy", "numpy", Numpy),
+    "torch": Entry("torch", "torch", Torch),
+    "numkong": Entry("numkong", "numkong", NumKong),
+    "blis": Entry("blis.py", "blis", Blis),
+    "copy": Entry("numpy", "numpy", Copy, yardstick=True),
+}
+"""Every library that the benchmark knows."""
+
+
+@dataclass
+class Loaded:
+    """A library ready to use, and its version."""
+
+    library: Library
+    version: str
+    details: dict[str, str] = field(default_factory=dict)
+
+
+def load(name: str, threads: int) -> Loaded:
+    """Import a library and set its number of threads.
+
+    Raises
+    ------
+    ImportError
+        It is not installed.
+    """
+    entry = LIBRARIES[name]
+    module = importlib.import_module(entry.module)
+    try:
+        version = metadata.version(entry.distribution)
+    except metadata.PackageNotFoundError:
+        version = str(getattr(module, "__version__", "unknown"))
+    details = {"isa": str(module.isa())} if name == "hotloops" else {}
+    return Loaded(entry.adapter(module, threads), version, details)
