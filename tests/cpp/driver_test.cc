@@ -105,7 +105,7 @@ struct Problem {
                           .b = b.view().as_const(),
                           .c = c.view(),
                           .epilogue = epilogue};
-    matmul(matmul_kernels(kDTypeOf<T>), args, {}, threads);
+    matmul(kernels, args, {}, threads);
   }
 
   // The numerical contract, word for word.
@@ -182,9 +182,9 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Gua
 }
 
 template <class T>
-void test_shapes(const Kernel& kernel) {
+void test_shapes_around(const Kernel& kernel) {
   const auto around = [](std::int64_t tile) {
-    return std::array<std::int64_t, 5>{0, 1, tile - 1, tile, tile + 1};
+    return std::set<std::int64_t>{0, 1, tile - 1, tile, tile + 1, 2 * tile + 1};
   };
   int turn = 0;
   for (const std::int64_t m : around(kernel.mr)) {
@@ -264,8 +264,12 @@ void print_digests() {
 
 template <class T>
 void test_drivers_typed() {
-  for (const Kernel& kernel : matmul_kernels(kDTypeOf<T>)) test_shapes<T>(kernel);
-  test_shape<T>({50, 90, 2 * kKc + 3}, Layout::columns, Guard::before);
+  const auto kernels = matmul_kernels(kDTypeOf<T>);
+  for (const Kernel& kernel : kernels) test_shapes_around<T>(kernel);
+  for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 13, 50}) {
+    test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::rows, Guard::after);
+    test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::columns, Guard::before);
+  }
   for (const Shape shape : {Shape{1, 1, 3}, Shape{4, 4, 4}, Shape{31, 33, 300}}) {
     test_batch<T>(shape);
   }

@@ -36,7 +36,14 @@ struct Call {
 
   // Runs the kernel and checks that it has left alone what is between the rows of c.
   void run(bool accumulate = false, Epilogue epilogue = {}) {
-    kernel.run({kc, a.data(), b.data(), kernel.nr, c.data(), c_stride, accumulate, epilogue});
+    kernel.run({.kc = kc,
+                .a = a.data(),
+                .b = b.data(),
+                .b_stride = b_stride,
+                .c = c.data(),
+                .c_stride = c_stride,
+                .accumulate = accumulate,
+                .epilogue = epilogue});
     for (std::int64_t i = 0; i + 1 < kernel.mr; ++i) {
       for (std::int64_t j = kernel.nr; j < c_stride; ++j) {
         check(std::isnan(c[i * c_stride + j]), kernel.name, " wrote beyond row ", i);

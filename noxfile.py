@@ -1,0 +1,122 @@
+"""The project's chores. `nox` runs all checks, `nox -s NAME` one of them, `nox -l` lists them.
+
+CI runs these same sessions in one environment of its own: `nox --no-venv --no-install`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "typing", "stubs", "tidy", "cpp", "neon", "tests"]
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+STUB = ROOT / "python" / "hotloops" / "_core.pyi"
+
+
+def install_group(session: nox.Session, group: str) -> None:
+    """Install one of pyproject.toml's dependency groups."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, group))
+
+
+def run_preset(session: nox.Session, preset: str) -> None:
+    """Configure, build and test the C++ core by one preset of CMakePresets.json."""
+    session.run("cmake", "--preset", preset)
+    session.run("cmake", "--build", "--preset", preset)
+    session.run("ctest", "--preset", preset)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the Python tests; arguments go to pytest."""
+    session.install(".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check formatting and the quick lints of every tracked file, as pre-commit does."""
+    install_group(session, "lint")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of the package, the tests and the benchmarks."""
+    session.install(".[bench,test]")
+    install_group(session, "typing")
+    session.run("mypy")
+
+
+@nox.session
+def stubs(session: nox.Session) -> None:
+    """Regenerate _core.pyi from the compiled module; with `--check`, fail if it would change."""
+    session.install(".")
+    install_group(session, "stubs")
+    with tempfile.TemporaryDirectory() as directory:
+        session.run("pybind11-stubgen", "hotloops._core", "--exit-code", "-o", directory)
+        fresh = (Path(directory) / "hotloops" / "_core.pyi").read_text()
+    # An attribute's value (the version, the compiler) is of this build, not of the interface.
+    fresh = re.sub(r"^(\w+: \w+) = .*$", r"\1", fresh, flags=re.MULTILINE)
+    if session.posargs != ["--check"]:
+        STUB.write_text(fresh)
+    elif (committed := STUB.read_text()) != fresh:
+        lines = committed.splitlines(), fresh.splitlines()
+        session.log("\n".join(difflib.unified_diff(*lines, "committed", "fresh", lineterm="")))
+        session.error("_core.pyi is stale: run `nox -s stubs` and commit the result")
+
+
+@nox.session
+def tidy(session: nox.Session) -> None:
+    """Run clang-tidy over every C++ file that this machine compiles."""
+    install_group(session, "tidy")
+    pybind11_dir = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
+    build = ROOT / "build" / "tidy"
+    session.run(
+        *("cmake", "--preset", "release", "-B", str(build), "-D", "HOTLOOPS_BUILD_PYTHON=ON"),
+        *("-D", f"pybind11_DIR={str(pybind11_dir).strip()}"),
+    )
+    # Clang brings no omp.h. GCC's directory comes last: Clang has intrinsics of its own.
+    compiler_headers = session.run("c++", "-print-file-name=include", external=True, silent=True)
+    last = f"-extra-arg=-idirafter{str(compiler_headers).strip()}"
+    session.run("run-clang-tidy.py", "-quiet", "-p", str(build), last, *session.posargs)
+
+
+@nox.session
+def cpp(session: nox.Session) -> None:
+    """Test the C++ core natively: as released, under ASan and UBSan, and under TSan."""
+    install_group(session, "build")
+    for preset in session.posargs or ["release", "debug", "tsan"]:
+        run_preset(session, preset)
+
+
+@nox.session
+def neon(session: nox.Session) -> None:
+    """Test the C++ core for aarch64, cross compiled, under qemu."""
+    for tool in ("aarch64-linux-gnu-g++", "qemu-aarch64"):
+        if shutil.which(tool) is None:
+            session.skip(f"{tool} is not installed")
+    install_group(session, "build")
+    run_preset(session, "aarch64")
+
+
+@nox.session
+def ladder(session: nox.Session) -> None:
+    """Run the ladder on this machine; arguments go to `python -m hotloops ladder`."""
+    session.install(".[bench]")
+    session.run("python", "-m", "hotloops", "ladder", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure hotloops against NumPy and torch; arguments go to the benchmark."""
+    session.install(".[bench,test]")
+    session.run("python", "bench/peers.py", *session.posargs)
