@@ -63,10 +63,11 @@ Blocking choose_blocking(const Kernel& kernel, const CacheSizes& caches, std::in
                          std::int64_t n) {
   if (m <= kernel.mr && n <= kernel.nr) return {.mc = kernel.mr, .nc = kernel.nr};
   const std::int64_t size = size_of(kernel.dtype);
-  // B's block takes half of L2: every panel of A streams it into L1 once. The other half is for C,
-  // which passes by. On CPUs with a small L2, B may overflow into L3 instead: with fewer than 256
-  // columns A would be packed and C loaded too often for too little work.
-  const std::int64_t nc = std::max<std::int64_t>(256, caches.l2 / 2 / (kKc * size));
+  // B's block takes three quarters of L2: every panel of A streams it into L1 once. The rest is for
+  // C and A, which pass by. (Half of L2 was 1 to 3 % slower: A is packed once for each block of B.)
+  // On CPUs with a small L2, B may overflow into L3 instead: with fewer than 256 columns A would be
+  // packed and C loaded too often for too little work.
+  const std::int64_t nc = std::max<std::int64_t>(256, caches.l2 / 4 * 3 / (kKc * size));
   // One panel of A at a time is in L1. Some more are packed at once only to spread the cost of
   // starting; a quarter of L2 (what the loops the other way round wanted) was 3 % slower.
   const std::int64_t mc = caches.l2 / 16 / (panel_pitch(kernel.dtype) * size);

@@ -118,8 +118,9 @@ print(sorted(extras & set(sys.modules)))
 @pytest.mark.parametrize("fill", [np.nan, np.inf])
 def test_out_is_never_read(isa: str, dtype: np.dtype[Any], fill: float) -> None:
     tallest = support.kernels_of(isa, dtype)[0]
-    m, n = tallest["mr"] + 1, tallest["nr"] + 1
-    for m, k, n in [(1, 600, 1), (m, 600, n), (1, 600, n), (m, 600, 1), (3, 0, 3), (90, 1, 90)]:
+    rows, columns = tallest["mr"] + 1, tallest["nr"] + 1
+    shapes = [(rows, 600, columns), (1, 600, columns), (rows, 600, 1), (1, 600, 1)]
+    for m, k, n in [*shapes, (3, 0, 3), (90, 1, 90)]:
         a, b = support.small_integers(1, (m, k), dtype), support.small_integers(2, (k, n), dtype)
         bias = support.small_integers(3, (n,), dtype)
         out = np.full((m, n), fill, dtype)
