@@ -76,6 +76,8 @@ struct KernelSet {
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication
   // and an addition) in registers and returns how many floating-point operations that were.
   std::int64_t (*fma_burst[kDTypes])(std::int64_t iterations);
+  // Negates n values in place: the least that a pass over memory can do.
+  void (*negate[kDTypes])(std::int64_t n, void* x);
 };
 
 }  // namespace hotloops

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <vector>
 
+#include "blocking.h"
 #include "threads.h"
 
 namespace hotloops {
@@ -17,29 +18,31 @@ constexpr double kBurstSeconds = 0.1e-3;
 
 }  // namespace
 
-double fma_peak(const KernelSet& kernels, DType dtype, double seconds, int threads) {
+double fma_peak(const KernelSet& kernels, DType dtype, double seconds) {
   const auto burst = kernels.fma_burst[static_cast<int>(dtype)];
-  std::vector<double> medians(static_cast<std::size_t>(threads), 0.0);
-  parallel(threads, [&](Team team) {
-    std::int64_t iterations = 1000;
-    std::vector<double> rates;
-    for (double time = now(), end = time + seconds; time < end || rates.empty();) {
-      const std::int64_t operations = burst(iterations);
-      const double elapsed = now() - time;
-      time += elapsed;
-      if (elapsed < kBurstSeconds) {
-        iterations *= 2;
-      } else {
-        rates.push_back(static_cast<double>(operations) / elapsed);
-      }
+  std::vector<double> rates;
+  std::int64_t iterations = 1000;
+  for (double time = now(), end = time + seconds; time < end || rates.empty();) {
+    const std::int64_t operations = burst(iterations);
+    const double elapsed = now() - time;
+    time += elapsed;
+    if (elapsed < kBurstSeconds) {
+      iterations *= 2;
+    } else {
+      rates.push_back(static_cast<double>(operations) / elapsed);
     }
-    const auto middle = rates.begin() + static_cast<std::ptrdiff_t>(rates.size() / 2);
-    std::nth_element(rates.begin(), middle, rates.end());
-    medians[static_cast<std::size_t>(team.index)] = *middle;
+  }
+  const auto middle = rates.begin() + static_cast<std::ptrdiff_t>(rates.size() / 2);
+  std::nth_element(rates.begin(), middle, rates.end());
+  return *middle;
+}
+
+void update_in_place(const KernelSet& kernels, std::span<double> values, int threads) {
+  const auto negate = kernels.negate[static_cast<int>(DType::f64)];
+  parallel(threads, [&](Team team) {
+    const Range range = part(static_cast<std::int64_t>(values.size()), 1, team.count, team.index);
+    negate(range.size(), values.data() + range.begin);
   });
-  double total = 0;
-  for (const double rate : medians) total += rate;
-  return total;
 }
 
 }  // namespace hotloops

@@ -17,11 +17,14 @@ void set_num_threads(int n);
 // For the calling thread alone.
 void set_num_threads_here(int n);
 
+class Rendezvous;
+
 // The threads of one parallel() as one of them sees it. Passed down instead of asked for, because
 // OpenMP's own answer is about the innermost region, which may be a caller's.
 struct Team {
   int index = 0;
   int count = 1;
+  Rendezvous* rendezvous = nullptr;
 
   // Waits for the others.
   void barrier() const;

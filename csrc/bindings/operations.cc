@@ -330,7 +330,7 @@ PyObject* call(PyObject* const* args, std::index_sequence<I...>) {
 
 template <auto F, std::size_t Count>
 PyObject* fast_call(PyObject* /*module*/, PyObject* const* args, Py_ssize_t count) {
-  if (count != static_cast<Py_ssize_t>(Count)) {
+  if (std::cmp_not_equal(count, Count)) {
     return PyErr_Format(PyExc_TypeError, "expected %zu positional arguments, got %zd", Count,
                         count);
   }

@@ -1,9 +1,11 @@
 // Threads, instruction sets, and what there is to know about this build and machine.
 
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -90,12 +92,21 @@ void register_settings(py::module_& m) {
   });
   m.def(
       "fma_peak",
-      [](const std::string& dtype, double seconds, int threads) {
+      [](const std::string& dtype, double seconds) {
         const DType type = dtype_named(dtype);
         const py::gil_scoped_release release;
-        return fma_peak(active_kernels(), type, seconds, threads);
+        return fma_peak(active_kernels(), type, seconds);
       },
-      py::arg("dtype"), py::arg("seconds"), py::arg("threads") = 1);
+      py::arg("dtype"), py::arg("seconds"));
+  m.def(
+      "update_in_place",
+      [](py::array_t<double, py::array::c_style>& values, int threads) {
+        const std::span<double> span(values.mutable_data(),
+                                     static_cast<std::size_t>(values.size()));
+        const py::gil_scoped_release release;
+        update_in_place(active_kernels(), span, threads);
+      },
+      py::arg("values").noconvert(), py::arg("threads"));
 }
 
 }  // namespace hotloops

@@ -41,7 +41,8 @@ constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& name
                 .name = name,
                 .matmul = {},
                 .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
-                .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst}};
+                .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
+                .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
   set_tiles<F32, Mr, Nv>(set.matmul[0], isa, names.matmul[0]);
   set_tiles<F64, Mr, Nv>(set.matmul[1], isa, names.matmul[1]);
   return set;

@@ -80,6 +80,11 @@ struct Rows {
     softmax_row<S>(n, static_cast<const T*>(x), static_cast<T*>(y));
   }
 
+  static void negate(int64_t n, void* x) {
+    T* values = static_cast<T*>(x);
+    map_row<S>(n, values, values, [](V v) HOTLOOPS_LAMBDA_INLINE { return -v; });
+  }
+
   // Twelve chains hide four cycles of latency on two units (eight would do, just) and fit the
   // sixteen registers of the smallest ISA. The values stay near 1, far from slow subnormals.
   static int64_t fma_burst(int64_t iterations) {

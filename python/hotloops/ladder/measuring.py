@@ -8,6 +8,7 @@ What slows one round down slows all of them, and hardly moves the ratios.
 from __future__ import annotations
 
 import time
+import timeit
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -36,19 +37,28 @@ class Effort:
         How often every trial takes its turn.
     shortest, longest : float
         Seconds that a turn takes about: a fast call is repeated, a slow one gets fewer rows.
-    pause : float
-        Seconds before each turn, in which the threads of the trial before go to sleep: OpenBLAS'
-        look for work for some 25 ms.
     """
 
     rounds: int
     shortest: float
     longest: float
-    pause: float
 
 
-FULL = Effort(rounds=7, shortest=0.03, longest=0.25, pause=0.04)
-QUICK = Effort(rounds=3, shortest=0.005, longest=0.03, pause=0.005)
+FULL = Effort(rounds=7, shortest=0.03, longest=0.25)
+QUICK = Effort(rounds=3, shortest=0.005, longest=0.03)
+
+
+def settle(step: float = 0.005, longest: float = 0.5) -> None:
+    """Wait until no thread of this process computes, or for `longest` seconds.
+
+    After a call, the threads of a pool look for more work for a while, up to a tenth of a second,
+    and would keep a core from whoever has the next turn.
+    """
+    for _ in range(round(longest / step)):
+        before = time.process_time()
+        time.sleep(step)
+        if time.process_time() - before < step / 4:
+            return
 
 
 class Trial(Protocol):
@@ -100,7 +110,7 @@ class RungTrial:
     def take_turn(self) -> None:
         """Time some calls, after one that wakes the threads and warms the caches."""
         with self.limits(self.threads):
-            time.sleep(self.effort.pause)
+            settle()
             if self.calls > 1:
                 self._time(calls=1)
             seconds, _ = self._time(self.calls)
@@ -117,18 +127,17 @@ class RungTrial:
 
 @dataclass
 class PeakTrial:
-    """The most that this machine does: multiply-adds in registers, or a copy in memory."""
+    """The most that this machine does: multiply-adds in registers, or updates of memory."""
 
     name: str
     threads: int
     measure: Callable[[int], float]
-    pause: float
     kind: Kind = "peak"
     rates: list[float] = field(default_factory=list)
 
     def take_turn(self) -> None:
         """Measure the peak once."""
-        time.sleep(self.pause)
+        settle()
         self.rates.append(self.measure(self.threads))
 
 
@@ -142,17 +151,13 @@ def fma_peak(dtype: str, seconds: float) -> Callable[[int], float]:
     return measure
 
 
-def copy_peak(source: Any) -> Callable[[int], float]:
-    """Return a function that measures bytes/s, read and written, of so many threads that copy."""
-    target = np.empty_like(source)
-    target.fill(0)  # so that the system provides its memory now
+def memory_peak(like: Any) -> Callable[[int], float]:
+    """Return a function that measures bytes/s, read and written, of threads that update memory."""
+    values = np.ones_like(like, dtype=np.float64)
 
     def measure(threads: int) -> float:
-        parts = zip(np.array_split(target, threads), np.array_split(source, threads), strict=True)
-        with ThreadPoolExecutor(threads) as pool:
-            start = time.perf_counter()
-            list(pool.map(lambda part: np.copyto(*part), parts))
-            return 2 * float(source.nbytes) / (time.perf_counter() - start)
+        passes = timeit.repeat(lambda: _core.update_in_place(values, threads), number=1, repeat=5)
+        return 2 * float(values.nbytes) / min(passes)
 
     return measure
 
@@ -160,10 +165,10 @@ def copy_peak(source: Any) -> Callable[[int], float]:
 def peak_trials(workload: Workload, threads: list[int], effort: Effort) -> list[PeakTrial]:
     """Return the trials for the peak of a workload, one a number of threads."""
     if workload.op == "relu":
-        name, measure = "peak of copying", copy_peak(workload.operands[0])
+        name, measure = "peak of memory", memory_peak(workload.operands[0])
     else:
         name, measure = "peak of FMA", fma_peak(workload.dtype.name, effort.shortest)
-    return [PeakTrial(name, count, measure, effort.pause) for count in threads]
+    return [PeakTrial(name, count, measure) for count in threads]
 
 
 def take_turns(trials: Sequence[Trial], rounds: int) -> Iterator[Trial]:

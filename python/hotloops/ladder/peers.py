@@ -63,7 +63,7 @@ class ThreadLimits:
     """Sets the number of threads of hotloops, of NumPy's BLAS and of torch at once.
 
     The pools of all three live in this process, and a pool's idle threads may spin for a while: the
-    trials pause before they start, yet the figures for peers are only a first orientation. The
+    trials wait until they are done, yet the figures for peers are only a first orientation. The
     exact comparison, a process for each library, is the benchmark's in the repository.
     """
 

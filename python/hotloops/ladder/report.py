@@ -23,8 +23,8 @@ PACKAGES = ("numpy", "torch", "scikit-learn")
 METHOD = (
     "Medians over rounds; in each round all trials of a section take one turn, in one process. "
     "Rungs and peers are checked before they are timed. BLAS and torch are limited to the number "
-    "of threads of their rows. Every turn starts with a pause and, for short calls, a call that is "
-    "not timed. Extrapolated rows ran the first rows_run of rows_in_all rows."
+    "of threads of their rows. Every turn starts when all pools are idle and, for short calls, "
+    "with a call that is not timed. Extrapolated rows ran the first rows_run of rows_in_all rows."
 )
 
 

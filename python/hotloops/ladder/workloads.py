@@ -176,8 +176,7 @@ def large_relu(size: int) -> Workload:
         op="relu",
         title="relu of a large matrix",
         note="Normal random numbers. Rates count each element read once and written once. The peak "
-        "is the rate of copying to another matrix that exists already: threads that write past "
-        "the caches, or in place, may be above it.",
+        "is that of reading and writing back, in place, with nothing to compute.",
         operands=(x,),
         unit="GB/s",
         work_per_row=2 * x[0].nbytes,
