@@ -106,10 +106,6 @@ class RowSet {
   std::array<ElementwiseDim, kMaxDims + 1> dims_;
 };
 
-int worthwhile_threads(std::int64_t bytes, int threads) {
-  return static_cast<int>(std::clamp<std::int64_t>(bytes / kBytesPerThread, 1, threads));
-}
-
 }  // namespace
 
 void map_elements(const ElementwiseArgs& args, RowFunction f, int threads) {
@@ -118,16 +114,17 @@ void map_elements(const ElementwiseArgs& args, RowFunction f, int threads) {
   const std::int64_t total = set.rows() * length;
   if (total == 0) return;
   const std::int64_t piece = kBufferBytes / size_of(args.dtype);
-  parallel(worthwhile_threads(total * size_of(args.dtype), threads), [&](Team team) {
-    alignas(64) std::byte buffer[kBufferBytes];
-    const std::int64_t end = total * (team.index + 1) / team.count;
-    for (std::int64_t i = total * team.index / team.count; i < end;) {
-      std::int64_t n = std::min(end - i, length - i % length);
-      if (!set.contiguous()) n = std::min(n, piece);
-      set.run(f, i / length, i % length, n, buffer);
-      i += n;
-    }
-  });
+  parallel(worthwhile_threads(total * size_of(args.dtype), kBytesPerThread, threads),
+           [&](Team team) {
+             alignas(64) std::byte buffer[kBufferBytes];
+             const std::int64_t end = total * (team.index + 1) / team.count;
+             for (std::int64_t i = total * team.index / team.count; i < end;) {
+               std::int64_t n = std::min(end - i, length - i % length);
+               if (!set.contiguous()) n = std::min(n, piece);
+               set.run(f, i / length, i % length, n, buffer);
+               i += n;
+             }
+           });
 }
 
 void map_rows(const ElementwiseArgs& args, RowFunction f, int threads) {
@@ -136,8 +133,8 @@ void map_rows(const ElementwiseArgs& args, RowFunction f, int threads) {
   const std::int64_t rows = set.rows();
   if (rows * length == 0) return;
   const std::int64_t row_bytes = round_up(length * size_of(args.dtype), 64);
-  const int count =
-      static_cast<int>(std::min<std::int64_t>(rows, worthwhile_threads(rows * row_bytes, threads)));
+  const int count = static_cast<int>(
+      std::min<std::int64_t>(rows, worthwhile_threads(rows * row_bytes, kBytesPerThread, threads)));
   std::byte* buffers = set.contiguous() ? nullptr : workspace(count * row_bytes);
   parallel(count, [&](Team team) {
     const std::int64_t end = rows * (team.index + 1) / team.count;

@@ -10,19 +10,8 @@
 namespace hotloops {
 namespace {
 
-const void* at(const void* p, std::int64_t elements, DType dtype) {
-  return static_cast<const std::byte*>(p) + elements * size_of(dtype);
-}
-void* at(void* p, std::int64_t elements, DType dtype) {
-  return static_cast<std::byte*>(p) + elements * size_of(dtype);
-}
-
 // Fused multiply-adds that are worth a thread of their own.
 constexpr std::int64_t kWorkPerThread = 1 << 19;
-
-int worthwhile_threads(std::int64_t work, int threads) {
-  return static_cast<int>(std::clamp<std::int64_t>(work / kWorkPerThread, 1, threads));
-}
 
 // The same products said with as few dimensions as possible.
 struct Batch {
@@ -96,11 +85,11 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const Kernel& kernel = choose_kernel(kernels, batch.args.m);
   const Plan plan(kernel, batch.args);
   const std::int64_t work = batch.args.m * batch.args.n * std::max<std::int64_t>(1, batch.args.k);
-  const int threads_an_item = worthwhile_threads(work, threads);
+  const int threads_an_item = worthwhile_threads(work, kWorkPerThread, threads);
   // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
   if (items >= std::int64_t{4} * threads || threads_an_item < threads) {
-    const int count =
-        static_cast<int>(std::min<std::int64_t>(items, worthwhile_threads(work * items, threads)));
+    const int count = static_cast<int>(
+        std::min<std::int64_t>(items, worthwhile_threads(work * items, kWorkPerThread, threads)));
     const std::int64_t bytes = plan.a_bytes + plan.b_bytes;
     std::byte* memory = workspace(count * bytes);
     parallel(count, [&](Team team) {

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernel.h"
@@ -18,6 +19,14 @@ struct ConstView {
   std::int64_t row_stride;
   std::int64_t col_stride;
 };
+
+// The address of an element so many elements after p.
+inline const void* at(const void* p, std::int64_t elements, DType dtype) {
+  return static_cast<const std::byte*>(p) + elements * size_of(dtype);
+}
+inline void* at(void* p, std::int64_t elements, DType dtype) {
+  return static_cast<std::byte*>(p) + elements * size_of(dtype);
+}
 
 // A[rows, depth] into panels of kernel.mr rows, each row panel_pitch apart; depth <= kKc.
 void pack_a(const Kernel& kernel, ConstView a, std::int64_t rows, std::int64_t depth, void* panels);

@@ -26,13 +26,6 @@ constexpr std::int64_t kMaxTileBytes = 4096;
 
 std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, 64); }
 
-const void* at(const void* p, std::int64_t elements, DType dtype) {
-  return static_cast<const std::byte*>(p) + elements * size_of(dtype);
-}
-void* at(void* p, std::int64_t elements, DType dtype) {
-  return static_cast<std::byte*>(p) + elements * size_of(dtype);
-}
-
 ConstView from(const ConstView& view, std::int64_t row, std::int64_t col, DType dtype) {
   return {.data = at(view.data, row * view.row_stride + col * view.col_stride, dtype),
           .row_stride = view.row_stride,

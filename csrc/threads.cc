@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -10,6 +11,10 @@
 #endif
 
 namespace hotloops {
+
+int worthwhile_threads(std::int64_t work, std::int64_t share, int threads) {
+  return static_cast<int>(std::clamp<std::int64_t>(work / share, 1, threads));
+}
 
 #ifdef _OPENMP
 

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <cstdint>
+
 namespace hotloops {
 
 // Whether this build can use more than one thread.
@@ -16,6 +18,9 @@ int num_threads();
 void set_num_threads(int n);
 // For the calling thread alone.
 void set_num_threads_here(int n);
+
+// As many of `threads` as have at least `share` of the work each, at least one.
+int worthwhile_threads(std::int64_t work, std::int64_t share, int threads);
 
 class Rendezvous;
 
