@@ -13,10 +13,6 @@ enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh, sigmoid, tan
 struct Epilogue {
   const void* bias = nullptr;  // one value a column, or null
   Activation activation = Activation::none;
-
-  [[nodiscard]] bool is_identity() const {
-    return bias == nullptr && activation == Activation::none;
-  }
 };
 
 }  // namespace hotloops

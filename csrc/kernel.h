@@ -60,8 +60,8 @@ struct RowKernels {
   void (*relu)(std::int64_t n, const void* x, void* y);
   // Around the cache: for results too large to be still in it when they are read again.
   void (*relu_stream)(std::int64_t n, const void* x, void* y);
+  // Softmax takes the n values for its whole row.
   void (*activate)(Activation activation, std::int64_t n, const void* x, void* y);
-  void (*softmax)(std::int64_t n, const void* x, void* y);
 };
 
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.

@@ -70,8 +70,12 @@ class Rendezvous {
       generation_.store(generation + 1, std::memory_order_release);
       return;
     }
-    for (int spins = 0; generation_.load(std::memory_order_acquire) == generation; ++spins) {
-      if (spins > kPatience) std::this_thread::yield();
+    for (int spins = 0; generation_.load(std::memory_order_acquire) == generation;) {
+      if (spins < kPatience) {
+        ++spins;
+      } else {
+        std::this_thread::yield();
+      }
     }
   }
 

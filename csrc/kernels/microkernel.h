@@ -47,7 +47,8 @@ struct Microkernel {
     // A row of C is fetched every kStep values of k. It will be needed some thousand cycles from
     // now, and the hardware cannot guess it: the rows are too far apart. All rows at once, at the
     // start, was slower by 5 to 8 % where C is not in L2: such a burst holds up the loads of A and
-    // B.
+    // B. B streams through L1 and is fetched kRowsAhead rows ahead: 3 % faster. Fetching A, which
+    // stays in L1, lost 3 to 6 %.
     for (int64_t p = 0, row = 0; p < tile.kc; ++row) {
       if (row < Mr) {
         // NumPy aligns arrays to 16 bytes: the row's last byte may be on a line of its own.

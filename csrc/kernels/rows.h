@@ -76,10 +76,6 @@ struct Rows {
     activate_row<S>(activation, n, static_cast<const T*>(x), static_cast<T*>(y));
   }
 
-  static void softmax(int64_t n, const void* x, void* y) {
-    softmax_row<S>(n, static_cast<const T*>(x), static_cast<T*>(y));
-  }
-
   static void negate(int64_t n, void* x) {
     T* values = static_cast<T*>(x);
     map_row<S>(n, values, values, [](V v) HOTLOOPS_LAMBDA_INLINE { return -v; });

@@ -256,7 +256,7 @@ void print_digests() {
     problem.run({.bias = problem.bias.data()});
     for (std::int64_t i = 0; i < shape.m; ++i) {
       T* row = &problem.c.at(i, 0);
-      row_kernels(kDTypeOf<T>).softmax(shape.n, row, row);
+      row_kernels(kDTypeOf<T>).activate(Activation::softmax, shape.n, row, row);
     }
     print(shape, static_cast<int>(Activation::softmax), problem.c.memory());
   }

@@ -57,7 +57,7 @@ void test_activations(const KernelSet& set, Guard guard) {
     }
     if (n == 0) continue;
     fill_real(x.span(), static_cast<std::uint64_t>(n));
-    rows.softmax(n, x.data(), y.data());
+    rows.activate(Activation::softmax, n, x.data(), y.data());
     T sum = 0;
     for (const T value : y.span()) {
       check(value >= 0, set.name, " softmax gives ", value);
@@ -65,7 +65,7 @@ void test_activations(const KernelSet& set, Guard guard) {
     }
     const T tolerance = static_cast<T>(4 * n) * std::numeric_limits<T>::epsilon();
     check(std::abs(sum - 1) <= tolerance, set.name, " softmax of ", n, " values sums to ", sum);
-    rows.softmax(n, x.data(), x.data());
+    rows.activate(Activation::softmax, n, x.data(), x.data());
     check(same_bits<T>(x.span(), y.span()), set.name, " softmax in place");
   }
 }
