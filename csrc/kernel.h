@@ -78,13 +78,17 @@ struct Kernel {
   RunTile (*choose)(int rows, int cols, Operands operands);
 };
 
-// Functions over n contiguous values; x == y is allowed.
+// Functions over n contiguous values; the result may be written over an operand.
 struct RowKernels {
   void (*relu)(std::int64_t n, const void* x, void* y);
   // Around the cache: for results too large to be still in it when they are read again.
   void (*relu_stream)(std::int64_t n, const void* x, void* y);
   // Softmax takes the n values for its whole row.
   void (*activate)(Activation activation, std::int64_t n, const void* x, void* y);
+  // grad_x = f'(x) grad_y of y = f(x). `saved` is the one of x and y that it is computed from:
+  // see saves_input. Softmax again takes a whole row.
+  void (*activation_grad)(Activation activation, std::int64_t n, const void* saved,
+                          const void* grad_y, void* grad_x);
 };
 
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.

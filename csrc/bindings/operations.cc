@@ -15,30 +15,16 @@
 #include "activate.h"
 #include "bindings/array.h"
 #include "bindings/bindings.h"
+#include "bindings/call.h"
 #include "dense.h"
 #include "dispatch.h"
 #include "matmul.h"
 #include "relu.h"
-#include "threads.h"
 
 namespace py = pybind11;
 
 namespace hotloops {
 namespace {
-
-py::object not_implemented() { return py::reinterpret_borrow<py::object>(Py_NotImplemented); }
-
-// Below this many multiply-adds or elements a call is over before another thread could have taken
-// the GIL or a share of the work.
-constexpr std::int64_t kTinyWork = 1 << 15;
-
-// Runs f(threads), with the GIL released and all threads that the caller may use, or at once.
-template <class F>
-void compute(std::int64_t work, F f) {
-  if (work < kTinyWork) return f(1);
-  const py::gil_scoped_release release;
-  f(num_threads());
-}
 
 // What the arguments are called in error messages.
 struct Names {
@@ -180,25 +166,6 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   return finish(out, std::move(array), c);
 }
 
-Activation activation_named(std::string_view function, py::handle name) {
-  if (name.is_none()) return Activation::none;
-  static constexpr std::pair<std::string_view, Activation> kNames[] = {
-      {"relu", Activation::relu},           {"gelu", Activation::gelu},
-      {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
-      {"tanh", Activation::tanh},           {"silu", Activation::silu},
-      {"softmax", Activation::softmax}};
-  if (py::isinstance<py::str>(name)) {
-    const auto text = name.cast<std::string_view>();
-    for (const auto& [known, activation] : kNames) {
-      if (text == known) return activation;
-    }
-  }
-  std::string message = std::string(function) + ": activation is " +
-                        py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, activation] : kNames) message += ", '" + std::string(known) + "'";
-  throw std::invalid_argument(message);
-}
-
 // A stand-in for operands of whatever kind and dtype, where only shapes matter.
 Array of_shape(std::span<const std::int64_t> shape) {
   if (shape.size() > kMaxDims) throw std::invalid_argument("more than 64 dimensions");
@@ -310,44 +277,30 @@ py::object activate_array(Activation activation, py::handle x_object, py::handle
   return finish(out, std::move(array), y);
 }
 
-// Calls F(args...) for CPython's vector call protocol. pybind11's own dispatch is more general and
-// takes 30 ns more, a tenth of a small product.
-template <auto F, std::size_t... I>
-PyObject* call(PyObject* const* args, std::index_sequence<I...>) {
-  try {
-    return F(py::handle(args[I])...).release().ptr();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::invalid_argument& error) {
-    PyErr_SetString(PyExc_ValueError, error.what());
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
-}
-
-template <auto F, std::size_t Count>
-PyObject* fast_call(PyObject* /*module*/, PyObject* const* args, Py_ssize_t count) {
-  if (std::cmp_not_equal(count, Count)) {
-    return PyErr_Format(PyExc_TypeError, "expected %zu positional arguments, got %zd", Count,
-                        count);
-  }
-  return call<F>(args, std::make_index_sequence<Count>{});
-}
-
-template <auto F, std::size_t Count>
-PyMethodDef method(const char* name, const char* signature) {
-  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fast_call<F, Count>)),
-          METH_FASTCALL, signature};
-}
-
 py::object relu_array(py::handle x, py::handle out) {
   return activate_array(Activation::relu, x, out);
 }
 
 }  // namespace
+
+Activation activation_named(std::string_view function, py::handle name) {
+  if (name.is_none()) return Activation::none;
+  static constexpr std::pair<std::string_view, Activation> kNames[] = {
+      {"relu", Activation::relu},           {"gelu", Activation::gelu},
+      {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
+      {"tanh", Activation::tanh},           {"silu", Activation::silu},
+      {"softmax", Activation::softmax}};
+  if (py::isinstance<py::str>(name)) {
+    const auto text = name.cast<std::string_view>();
+    for (const auto& [known, activation] : kNames) {
+      if (text == known) return activation;
+    }
+  }
+  std::string message = std::string(function) + ": activation is " +
+                        py::repr(name).cast<std::string>() + " but must be None";
+  for (const auto& [known, activation] : kNames) message += ", '" + std::string(known) + "'";
+  throw std::invalid_argument(message);
+}
 
 void register_operations(py::module_& m) {
   // The signatures are written as pybind11 writes them, for the stub generator.

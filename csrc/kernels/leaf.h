@@ -15,7 +15,7 @@ constexpr Kernel make_kernel(Isa isa, const char* name) {
 
 template <class S>
 constexpr RowKernels make_row_kernels() {
-  return {&Rows<S>::relu, &Rows<S>::relu_stream, &Rows<S>::activate};
+  return {&Rows<S>::relu, &Rows<S>::relu_stream, &Rows<S>::activate, &Rows<S>::activation_grad};
 }
 
 struct Names {

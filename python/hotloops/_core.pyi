@@ -6,8 +6,10 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['KC', 'activate', 'cache_sizes', 'check_activation', 'compiler', 'cpu_features', 'dense', 'dense_shape', 'fma_peak', 'has_openmp', 'isa', 'isas', 'kernels', 'matmul', 'matmul_shape', 'num_threads', 'relu', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_num_threads', 'set_num_threads_here', 'update_in_place', 'use_isa']
+__all__: list[str] = ['KC', 'activate', 'activation_grad', 'cache_sizes', 'check_activation', 'compiler', 'cpu_features', 'dense', 'dense_shape', 'fma_peak', 'has_openmp', 'isa', 'isas', 'kernels', 'matmul', 'matmul_shape', 'num_threads', 'relu', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_num_threads', 'set_num_threads_here', 'update_in_place', 'use_isa']
 def activate(name: typing.Any, x: typing.Any) -> typing.Any:
+    ...
+def activation_grad(activation: typing.Any, saved: typing.Any, grad_y: typing.Any) -> typing.Any:
     ...
 def cache_sizes() -> dict:
     ...
