@@ -21,6 +21,12 @@ inline pybind11::object not_implemented() {
   return pybind11::reinterpret_borrow<pybind11::object>(Py_NotImplemented);
 }
 
+inline constexpr std::pair<std::string_view, Activation> kActivationNames[] = {
+    {"relu", Activation::relu},           {"gelu", Activation::gelu},
+    {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
+    {"tanh", Activation::tanh},           {"silu", Activation::silu},
+    {"softmax", Activation::softmax}};
+
 // The activation of that name, None included. Throws std::invalid_argument, in the name of
 // `function`, if there is none.
 Activation activation_named(std::string_view function, pybind11::handle name);

@@ -281,24 +281,23 @@ py::object relu_array(py::handle x, py::handle out) {
   return activate_array(Activation::relu, x, out);
 }
 
+py::object activate_named(py::handle name, py::handle x) {
+  return activate_array(activation_named("activate", name), x, py::none());
+}
+
 }  // namespace
 
 Activation activation_named(std::string_view function, py::handle name) {
   if (name.is_none()) return Activation::none;
-  static constexpr std::pair<std::string_view, Activation> kNames[] = {
-      {"relu", Activation::relu},           {"gelu", Activation::gelu},
-      {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
-      {"tanh", Activation::tanh},           {"silu", Activation::silu},
-      {"softmax", Activation::softmax}};
   if (py::isinstance<py::str>(name)) {
     const auto text = name.cast<std::string_view>();
-    for (const auto& [known, activation] : kNames) {
+    for (const auto& [known, activation] : kActivationNames) {
       if (text == known) return activation;
     }
   }
   std::string message = std::string(function) + ": activation is " +
                         py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, activation] : kNames) message += ", '" + std::string(known) + "'";
+  for (const auto& [known, activation] : kActivationNames) message += ", '" + std::string(known) + "'";
   throw std::invalid_argument(message);
 }
 
@@ -311,15 +310,10 @@ void register_operations(py::module_& m) {
       method<dense_arrays, 6>("dense",
                               "dense(x: object, kernel: object, bias: object, activation: object, "
                               "out: object, transposed: bool, /) -> typing.Any"),
+      method<activate_named, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
 
-  m.def(
-      "activate",
-      [](py::handle name, py::handle x) {
-        return activate_array(activation_named("activate", name), x, py::none());
-      },
-      py::arg("name"), py::arg("x"), py::pos_only());
   m.def("matmul_shape", &matmul_shape, py::arg("a"), py::arg("b"));
   m.def("dense_shape", &dense_shape, py::arg("x"), py::arg("kernel"), py::arg("bias"),
         py::arg("transposed"));

@@ -52,6 +52,8 @@ struct Numbers<float> {
   static constexpr int32_t kSignBit = INT32_MIN;
   static constexpr int32_t kHeadMask = ~0xfff;  // leaves 12 bits, whose square is exact
 
+  static constexpr float kSmallestNormal = 0x1p-126f;
+
   static constexpr float kLog2E = 0x1.715476p+0f;
   static constexpr float kLn2High = 0x1.62e4p-1f;  // 16 bits
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
@@ -60,11 +62,11 @@ struct Numbers<float> {
   static constexpr float kUnscale = 1 / kScale;
   static constexpr float kShifter = 0x1.8p23f + 127 + 64;  // plus n: the exponent of kScale 2^n
 
-  // Beyond these the scaled functions and their derivatives are below half of the smallest
-  // subnormal, or 1 - tanh below half of an ulp, and n stays within the exponent's range.
+  // Beyond these the scaled functions are below half of the smallest subnormal, or 1 - tanh below
+  // half of an ulp, and n stays within the exponent's range.
   static constexpr float kExpLimit = 110;
   static constexpr float kTanhLimit = 10;
-  static constexpr float kGeluLimit = 14.7f;
+  static constexpr float kGeluLimit = 14.5f;
   static constexpr float kGeluTanhLimit = 11;
 
   // gelu_tanh: 2 u = kCubic (|x|^3 + kLinear |x|), and ln 2 in units of kCubic.
@@ -84,6 +86,8 @@ struct Numbers<double> {
   static constexpr int kMantissaBits = 52;
   static constexpr int64_t kSignBit = INT64_MIN;
   static constexpr int64_t kHeadMask = ~0x7ffffff;  // leaves 26 bits
+
+  static constexpr double kSmallestNormal = 0x1p-1022;
 
   static constexpr double kLog2E = 0x1.71547652b82fep+0;
   static constexpr double kLn2High = 0x1.62e42fefa4p-1;  // 41 bits

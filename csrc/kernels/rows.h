@@ -108,11 +108,11 @@ struct Rows {
             n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE { return relu_grad<S>(y, grad); });
       case Activation::gelu:
         return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
-          return grad * gelu_slope<S>(z);
+          return gelu_grad<S>(z, grad);
         });
       case Activation::gelu_tanh:
         return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
-          return grad * gelu_tanh_slope<S>(z);
+          return gelu_tanh_grad<S>(z, grad);
         });
       case Activation::sigmoid:
         return map_two_rows<S>(n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE {
@@ -123,7 +123,7 @@ struct Rows {
             n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE { return tanh_grad<S>(y, grad); });
       case Activation::silu:
         return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
-          return grad * silu_slope<S>(z);
+          return silu_grad<S>(z, grad);
         });
       case Activation::softmax:
         return softmax_grad_row<S>(n, s, g, to);

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "kernels/activation_grads.h"
 #include "kernels/activations.h"
 #include "kernels/simd.h"
 
@@ -78,8 +79,8 @@ void softmax_row(int64_t n, const typename S::T* x, typename S::T* y) {
 }
 
 // y (g - sum of g y), the derivative of a softmax y of a row applied to its gradient g; grad_x may
-// be either of them. The error is that of the sum, n / 16 + 5 roundings of |g| y, and three
-// roundings of the result.
+// be either of them. The error is that of the sum, n / 16 + 5 roundings of |g| y, and two roundings
+// of the result; below the smallest normal number that is zero (see activation_grads.h).
 template <class S>
 void softmax_grad_row(int64_t n, const typename S::T* y, const typename S::T* grad_y,
                       typename S::T* grad_x) {
@@ -108,11 +109,12 @@ void softmax_grad_row(int64_t n, const typename S::T* y, const typename S::T* gr
   const T sum = total<S>(sums);
 
   for (int64_t i = 0; i < whole; i += S::lanes) {
-    S::store(grad_x + i, S::load(y + i) * (S::load(grad_y + i) - sum));
+    S::store(grad_x + i, flush<S>(S::load(y + i) * (S::load(grad_y + i) - sum)));
   }
-  for (int64_t i = whole; i < n; ++i) {
-    grad_x[i] = y_tail[i - whole] * (grad_tail[i - whole] - sum);
+  for (int64_t j = 0; j < kBlock; j += S::lanes) {
+    S::store(y_tail + j, flush<S>(S::load(y_tail + j) * (S::load(grad_tail + j) - sum)));
   }
+  for (int64_t i = whole; i < n; ++i) grad_x[i] = y_tail[i - whole];
 }
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -19,18 +19,22 @@ from hotloops._settings import (
     threads,
     use_isa,
 )
+from hotloops._vjp import dense_vjp, matmul_vjp, relu_vjp
 
 __all__ = [
     "__version__",
     "dense",
+    "dense_vjp",
     "get_num_threads",
     "isa",
     "isas",
     "ladder",
     "linear",
     "matmul",
+    "matmul_vjp",
     "naive",
     "relu",
+    "relu_vjp",
     "set_num_threads",
     "show_config",
     "threads",

@@ -33,7 +33,7 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     if result_dtype not in _KERNEL_DTYPES or not castable:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
-    a, b = _prepared(a, result_dtype), _prepared(b, result_dtype)
+    a, b = prepared(a, result_dtype), prepared(b, result_dtype)
     return _into(out, lambda target: _core.matmul(a, b, target))
 
 
@@ -65,7 +65,7 @@ def relu(x: Any, out: Any) -> Any:
     if type(x) is not np.ndarray or x.dtype not in _KERNEL_DTYPES:
         return np.maximum(x, 0) if out is None else np.maximum(x, 0, out=out)
     check_out("relu", out, x.shape, x.dtype, 0)
-    x = _prepared(x, x.dtype)
+    x = prepared(x, x.dtype)
     return _into(out, lambda target: _core.relu(x, target))
 
 
@@ -86,7 +86,7 @@ def dense(x: Any, kernel: Any, bias: Any, activation: Any, out: Any, *, transpos
     result_dtype = dtype if dtype.kind == "f" else compute
     check_out(function, out, shape, result_dtype, 1)
     if dtype in (*_KERNEL_DTYPES, np.float16):
-        x, kernel, bias = (*(_prepared(operand, compute) for operand in operands), None)[:3]
+        x, kernel, bias = (*(prepared(operand, compute) for operand in operands), None)[:3]
         bias = None if bias is None else np.ascontiguousarray(bias)
 
         def layer(target: Any) -> Any:
@@ -199,7 +199,7 @@ def _has_own_semantics(*operands: Any) -> bool:
     )
 
 
-def _prepared(array: Any, dtype: np.dtype[Any]) -> Any:
+def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
     on_grid = all(stride % array.itemsize == 0 for stride in array.strides)
