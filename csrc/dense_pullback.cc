@@ -6,8 +6,7 @@ namespace hotloops {
 namespace {
 
 ConstView transposed(const ConstView& matrix) {
-  return {
-      .data = matrix.data, .row_stride = matrix.col_stride, .col_stride = matrix.row_stride};
+  return {.data = matrix.data, .row_stride = matrix.col_stride, .col_stride = matrix.row_stride};
 }
 
 const void* one(DType dtype) {

@@ -90,10 +90,8 @@ def errors_in_ulps(name: str, x: Array) -> Array:
         _, exponent = np.frexp(magnitude)
         errors = abs(actual - exact) / np.ldexp(1.0, np.maximum(exponent - 1, -126) - 23)
     else:
-        exact, errors = (
-            np.array(values)
-            for values in zip(*(_exact_and_error(name, *at) for at in zip(x, actual)))
-        )
+        pairs = [_exact_and_error(name, *at) for at in zip(x, actual, strict=True)]
+        exact, errors = np.array(pairs).T
     flushed = (actual == 0) & (abs(exact) < float(info.tiny) * (1 + 2**-14))
     return np.where(flushed, 0, errors)
 

@@ -20,7 +20,7 @@ import support
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMPUTING = ["matmul", "relu", "dense", "linear"]
+COMPUTING = ["matmul", "relu", "dense", "linear", "dense_vjp", "matmul_vjp", "relu_vjp"]
 PUBLIC = [name for name in hotloops.__all__ if callable(getattr(hotloops, name))]
 MODULES = [info.name for info in pkgutil.walk_packages(hotloops.__path__, "hotloops.")]
 MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core", "__main__")))]
@@ -30,6 +30,9 @@ SIGNATURES = {
     "relu": "(x, /, out=None)",
     "dense": "(x, kernel, bias=None, *, activation=None, out=None, precision=None)",
     "linear": "(x, weight, bias=None, *, activation=None, out=None, precision=None)",
+    "dense_vjp": "(x, kernel, bias=None, *, activation=None)",
+    "matmul_vjp": "(a, b, /)",
+    "relu_vjp": "(x, /)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "threads": "(n)",
@@ -191,3 +194,13 @@ def test_dense_makes_no_temporary_of_the_outputs_size() -> None:
             lambda name=activation: hotloops.dense(x, kernel, bias, activation=name, out=out)  # type: ignore[misc]
         )
         assert extra < out.nbytes / 5
+
+
+@needs_proc
+@pytest.mark.parametrize("activation", [None, "relu", "softmax"])
+def test_dense_vjp_makes_at_most_one_temporary_of_the_outputs_size(activation: str | None) -> None:
+    x, kernel, grad_y = np.ones((BIG, 40)), np.ones((40, BIG)), np.ones((BIG, BIG))
+    _, pullback = hotloops.dense_vjp(x, kernel, np.ones(BIG), activation=activation)
+    pullback(grad_y)
+    temporaries = 0 if activation is None else 1
+    assert peak_extra_memory(lambda: pullback(grad_y)) < (temporaries + 0.2) * grad_y.nbytes

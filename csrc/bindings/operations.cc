@@ -297,7 +297,8 @@ Activation activation_named(std::string_view function, py::handle name) {
   }
   std::string message = std::string(function) + ": activation is " +
                         py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, activation] : kActivationNames) message += ", '" + std::string(known) + "'";
+  for (const auto& [known, activation] : kActivationNames)
+    message += ", '" + std::string(known) + "'";
   throw std::invalid_argument(message);
 }
 

@@ -107,9 +107,8 @@ struct Rows {
         return map_two_rows<S>(
             n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE { return relu_grad<S>(y, grad); });
       case Activation::gelu:
-        return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
-          return gelu_grad<S>(z, grad);
-        });
+        return map_two_rows<S>(
+            n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE { return gelu_grad<S>(z, grad); });
       case Activation::gelu_tanh:
         return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
           return gelu_tanh_grad<S>(z, grad);
@@ -122,9 +121,8 @@ struct Rows {
         return map_two_rows<S>(
             n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE { return tanh_grad<S>(y, grad); });
       case Activation::silu:
-        return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
-          return silu_grad<S>(z, grad);
-        });
+        return map_two_rows<S>(
+            n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE { return silu_grad<S>(z, grad); });
       case Activation::softmax:
         return softmax_grad_row<S>(n, s, g, to);
     }

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['KC', 'activate', 'activation_grad', 'cache_sizes', 'check_activation', 'compiler', 'cpu_features', 'dense', 'dense_shape', 'fma_peak', 'has_openmp', 'isa', 'isas', 'kernels', 'matmul', 'matmul_shape', 'num_threads', 'relu', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_num_threads', 'set_num_threads_here', 'update_in_place', 'use_isa']
+__all__: list[str] = ['KC', 'SAVES_INPUT', 'activate', 'activation_grad', 'cache_sizes', 'check_activation', 'compiler', 'cpu_features', 'dense', 'dense_pullback', 'dense_shape', 'fma_peak', 'has_openmp', 'isa', 'isas', 'kernels', 'matmul', 'matmul_shape', 'num_threads', 'relu', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_num_threads', 'set_num_threads_here', 'update_in_place', 'use_isa']
 def activate(name: typing.Any, x: typing.Any) -> typing.Any:
     ...
 def activation_grad(activation: typing.Any, saved: typing.Any, grad_y: typing.Any) -> typing.Any:
@@ -18,6 +18,8 @@ def check_activation(function: str, activation: typing.Any) -> None:
 def cpu_features() -> set[str]:
     ...
 def dense(x: typing.Any, kernel: typing.Any, bias: typing.Any, activation: typing.Any, out: typing.Any, transposed: bool) -> typing.Any:
+    ...
+def dense_pullback(x: typing.Any, kernel: typing.Any, activation: typing.Any, saved: typing.Any, grad_y: typing.Any, transposed: bool, needs_x: bool, needs_kernel: bool, needs_bias: bool) -> typing.Any:
     ...
 def dense_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], kernel: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], bias: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None, transposed: bool) -> tuple:
     ...
@@ -84,6 +86,7 @@ def update_in_place(values: numpy.typing.NDArray[numpy.float64], threads: typing
 def use_isa(name: str) -> None:
     ...
 KC: int
+SAVES_INPUT: tuple
 __version__: str
 compiler: str
 has_openmp: bool

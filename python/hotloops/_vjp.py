@@ -1,17 +1,19 @@
 """Operations with their vector-Jacobian products: forward now, gradients on demand.
 
 As in `_operations`, the compiled core takes what needs no conversion and answers NotImplemented to
-everything else, which goes through `_Primals`.
+everything else, which goes through `Primals`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _array_likes, _core, _tensors
+from hotloops import _core, _tensors
 from hotloops._operations import matmul
+from hotloops._primals import Primals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def dense_vjp(
     x: Any, kernel: Any, bias: Any = None, *, activation: str | None = None
-) -> tuple[Any, Callable[[Any], tuple[Any, Any, Any]]]:
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Dense layer and the function that pulls a gradient back through it, as `jax.vjp`.
 
     Parameters
@@ -102,19 +104,19 @@ def dense_vjp(
         return _dense_vjp_of_others(x, kernel, bias, activation)
     has_bias = bias is not None
 
-    def pullback(grad_y: Any) -> tuple[Any, Any, Any]:
+    def pullback(grad_y: Any) -> tuple[Any, ...]:
         gradients = _core.dense_pullback(
             x, kernel, activation, saved, grad_y, False, True, True, has_bias
         )
         if gradients is NotImplemented:
-            primals = _Primals("dense_vjp", x=x, kernel=kernel, bias=bias)
-            return primals.dense_gradients(activation, saved, grad_y)
+            primals = Primals("dense_vjp", x=x, kernel=kernel, bias=bias)
+            return _dense_gradients(primals, activation, saved, grad_y)
         return gradients  # type: ignore[no-any-return]
 
     return y, pullback
 
 
-def relu_vjp(x: Any, /) -> tuple[Any, Callable[[Any], tuple[Any]]]:
+def relu_vjp(x: Any, /) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """`relu` and the function that pulls a gradient back through it, as `jax.vjp`.
 
     Parameters
@@ -145,20 +147,20 @@ def relu_vjp(x: Any, /) -> tuple[Any, Callable[[Any], tuple[Any]]]:
     """
     y = _core.relu(x, None)
     if y is NotImplemented:
-        primals = _Primals("relu_vjp", x=x)
+        primals = Primals("relu_vjp", x=x)
         relu_of_x = np.asarray(_core.relu(primals.arrays[0], None))
-        return primals.result(relu_of_x), lambda grad_y: primals.relu_gradients(relu_of_x, grad_y)
+        return primals.result(relu_of_x), lambda grad_y: _relu_gradient(primals, relu_of_x, grad_y)
 
-    def pullback(grad_y: Any) -> tuple[Any]:
+    def pullback(grad_y: Any) -> tuple[Any, ...]:
         grad_x = _core.activation_grad("relu", y, grad_y)
         if grad_x is NotImplemented:
-            return _Primals("relu_vjp", x=x).relu_gradients(y, grad_y)
+            return _relu_gradient(Primals("relu_vjp", x=x), y, grad_y)
         return (grad_x,)
 
     return y, pullback
 
 
-def matmul_vjp(a: Any, b: Any, /) -> tuple[Any, Callable[[Any], tuple[Any, Any]]]:
+def matmul_vjp(a: Any, b: Any, /) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Matrix product and the function that pulls a gradient back through it, as `jax.vjp`.
 
     Parameters
@@ -196,12 +198,14 @@ def matmul_vjp(a: Any, b: Any, /) -> tuple[Any, Callable[[Any], tuple[Any, Any]]
     (array([[30., 40.]]), array([[10.],
            [20.]]))
     """
-    primals = _Primals("matmul_vjp", a=a, b=b)
+    primals = Primals("matmul_vjp", a=a, b=b)
     y = np.asarray(matmul(*primals.arrays))
 
-    def pullback(grad_y: Any) -> tuple[Any, Any]:
-        grad_a, grad_b = _matmul_gradients(*primals.arrays, primals.gradient(grad_y, y.shape))
-        return primals.like_operands(grad_a, grad_b)
+    def pullback(grad_y: Any) -> tuple[Any, ...]:
+        left, right = primals.arrays
+        return primals.like_operands(
+            *_matmul_gradients(left, right, primals.gradient(grad_y, y.shape))
+        )
 
     return primals.result(y), pullback
 
@@ -220,13 +224,38 @@ def _dense_forward(x: Any, kernel: Any, bias: Any, activation: str | None) -> tu
 
 def _dense_vjp_of_others(
     x: Any, kernel: Any, bias: Any, activation: str | None
-) -> tuple[Any, Callable[[Any], tuple[Any, Any, Any]]]:
-    primals = _Primals("dense_vjp", x=x, kernel=kernel, bias=bias)
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    primals = Primals("dense_vjp", x=x, kernel=kernel, bias=bias)
     x, kernel, bias = primals.arrays
     if bias is not None:
         bias = np.asarray(bias, order="C")
     y, saved = _dense_forward(x, kernel, bias, activation)
-    return primals.result(y), lambda grad_y: primals.dense_gradients(activation, saved, grad_y)
+    return primals.result(y), lambda grad_y: _dense_gradients(primals, activation, saved, grad_y)
+
+
+def _dense_gradients(
+    primals: Primals, activation: str | None, saved: Any, grad_y: Any
+) -> tuple[Any, ...]:
+    x, kernel, bias = primals.arrays
+    gradient = primals.gradient(grad_y, (*x.shape[:-1], kernel.shape[1]))
+    kept = None if saved is None else _as_array(saved)
+    # The core asks for one stride from row to row.
+    x = np.asarray(x, order="C")
+    gradients = _core.dense_pullback(
+        x, kernel, activation, kept, gradient, False, True, True, bias is not None
+    )
+    return primals.like_operands(*gradients)
+
+
+def _relu_gradient(primals: Primals, y: Any, grad_y: Any) -> tuple[Any, ...]:
+    gradient = primals.gradient(grad_y, tuple(np.shape(y)))
+    grad_x = _core.activation_grad("relu", _as_array(y), gradient)
+    return primals.like_operands(np.asarray(grad_x))
+
+
+def _as_array(saved: Any) -> NDArray[Any]:
+    """Return what a forward pass has saved as an array on its memory."""
+    return np.asarray(saved.detach() if _tensors.is_tensor(saved) else saved)
 
 
 # ---- Products ------------------------------------------------------------------------------------
@@ -244,7 +273,7 @@ def _matmul_gradients(
     grad_rows = _summed(matmul(grad_y, columns.swapaxes(-1, -2)), rows.shape)
     if columns.ndim == 2:
         depth, width = columns.shape
-        count = grad_y.size // max(width, 1)
+        count = math.prod(rows.shape[:-1])
         grad_columns = matmul(rows.reshape(count, depth).T, grad_y.reshape(count, width))
     else:
         grad_columns = _summed(matmul(rows.swapaxes(-1, -2), grad_y), columns.shape)
@@ -258,109 +287,7 @@ def _summed(gradient: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     axes = [d for d, size in enumerate(sizes) if size == 1 and gradient.shape[d] != 1]
     if axes:
         first = np.moveaxis(gradient, axes, range(len(axes)))
-        count = int(np.prod(first.shape[: len(axes)]))
+        count, rest = math.prod(first.shape[: len(axes)]), math.prod(first.shape[len(axes) :])
         ones = np.broadcast_to(gradient.dtype.type(1), (count,))
-        gradient = matmul(ones, first.reshape(count, -1))
+        gradient = matmul(ones, first.reshape(count, rest))
     return gradient.reshape(shape)
-
-
-# ---- Other dtypes, layouts and kinds -------------------------------------------------------------
-
-
-class _Primals:
-    """The operands of a function as arrays that the core takes, and the way back from these.
-
-    All are converted to one dtype: float64 if any is, else float32. Results are rounded to the
-    dtype that the operands promote to, gradients to that of their operand.
-    """
-
-    def __init__(self, function: str, **operands: Any) -> None:
-        self._function = function
-        given = {name: operand for name, operand in operands.items() if operand is not None}
-        self._has_tensors = _tensors.has_tensor(*given.values())
-        if self._has_tensors:
-            arrays = _tensors.as_arrays(function, given, None)
-            self._result_dtype = _tensors.promoted(*given.values())
-        else:
-            given = {name: np.asarray(operand) for name, operand in given.items()}
-            arrays = list(given.values())
-            self._result_dtype = np.result_type(*arrays)
-        self._dtypes = [None if op is None else given[name].dtype for name, op in operands.items()]
-        floats = {name: _as_floats(function, name, a) for name, a in zip(given, arrays, strict=True)}
-        self._dtype = np.result_type(np.float32, *floats.values())
-        #: In the order of the operands, with None for one that was not given.
-        self.arrays = [
-            _array_likes.prepared(floats[name], self._dtype) if name in floats else None
-            for name in operands
-        ]
-
-    def gradient(self, grad_y: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Return the gradient of the result, whose shape is given, as an array for the core."""
-        if _tensors.is_tensor(grad_y) != self._has_tensors:
-            needed = "a torch.Tensor" if self._has_tensors else "an array"
-            raise TypeError(
-                f"{self._function}: grad_y is a {type(grad_y).__name__} but must be {needed}, "
-                "as the operands are"
-            )
-        if self._has_tensors:
-            (grad_y,) = _tensors.as_arrays(self._function, {"grad_y": grad_y}, None)
-        gradient = _as_floats(self._function, "grad_y", grad_y)
-        if gradient.shape != shape:
-            raise ValueError(
-                f"{self._function}: grad_y has shape {gradient.shape} but y has shape {shape}"
-            )
-        return _array_likes.prepared(gradient, self._dtype)
-
-    def result(self, y: NDArray[Any]) -> Any:
-        """Return what the kernels computed as the caller's kind and dtype."""
-        return self._restored(y, self._result_dtype)
-
-    def like_operands(self, *gradients: Any) -> Any:
-        """Return the gradients of the operands, each of its operand's kind and dtype."""
-        return tuple(
-            None if gradient is None else self._restored(gradient, dtype)
-            for gradient, dtype in zip(gradients, self._dtypes, strict=True)
-        )
-
-    def _restored(self, array: NDArray[Any], dtype: Any) -> Any:
-        if self._has_tensors:
-            return _tensors.torch_module().from_numpy(array).to(dtype)
-        array = array.astype(dtype, copy=False)
-        return array if array.ndim > 0 else array[()]
-
-    def relu_gradients(self, y: Any, grad_y: Any) -> tuple[Any]:
-        """Pull `grad_y` back through relu."""
-        gradient = self.gradient(grad_y, np.shape(y))
-        grad_x = _core.activation_grad("relu", _as_array(y), gradient)
-        return self.like_operands(np.asarray(grad_x))  # type: ignore[no-any-return]
-
-    def dense_gradients(self, activation: str | None, saved: Any, grad_y: Any) -> Any:
-        """Pull `grad_y` back through a dense layer."""
-        x, kernel, bias = self.arrays
-        gradient = self.gradient(grad_y, (*x.shape[:-1], kernel.shape[1]))
-        kept = None if saved is None else _as_array(saved)
-        needs_bias = bias is not None
-        return self.like_operands(
-            *_core.dense_pullback(
-                *(np.asarray(x, order="C"), kernel, activation, kept, gradient),
-                *(False, True, True, needs_bias),
-            )
-        )
-
-
-def _as_floats(function: str, name: str, operand: Any) -> NDArray[Any]:
-    """Return an operand as an array of floating-point numbers, or refuse it."""
-    dtype = operand.dtype
-    if _tensors.is_tensor(operand) and dtype is _tensors.torch_module().bfloat16:
-        return operand.float().numpy()  # type: ignore[no-any-return]
-    if dtype not in (np.float16, np.float32, np.float64):
-        raise TypeError(
-            f"{function}: {name} has dtype {dtype}, which has no gradients here; convert it to "
-            "float32 or float64"
-        )
-    return operand  # type: ignore[no-any-return]
-
-
-def _as_array(saved: Any) -> NDArray[Any]:
-    """Return what a forward pass has saved as an array on its memory."""
-    return np.asarray(saved.detach() if _tensors.is_tensor(saved) else saved)
