@@ -17,9 +17,11 @@ constexpr bool saves_input(Activation activation) {
 }
 
 // Applied by the microkernel to the last block of k, on the values that are still in registers:
-// first the bias, then the activation. `softmax` needs whole rows; drivers run it after the tiles.
+// first the bias, then the residual, then the activation. `softmax` needs whole rows; drivers run
+// it after the tiles.
 struct Epilogue {
-  const void* bias = nullptr;  // one value a column, or null
+  const void* bias = nullptr;      // one value a column, or null
+  const void* residual = nullptr;  // a matrix that lies as the result does, or null
   Activation activation = Activation::none;
 };
 

@@ -27,6 +27,9 @@ inline constexpr std::int64_t kKc = 256;
 // waits for them at once. Measured, the fraction of a line is worth 2 % for float64.
 constexpr std::int64_t panel_pitch(DType dtype) { return kKc + (dtype == DType::f32 ? 12 : 4); }
 
+// Values that a microkernel copies at a time.
+inline constexpr std::int64_t kCopyStep = 16;
+
 // One call of a microkernel: C = or += A B, then the epilogue.
 //
 //      b: kc rows, b_stride apart    c: rows, c_stride apart
@@ -39,8 +42,6 @@ constexpr std::int64_t panel_pitch(DType dtype) { return kKc + (dtype == DType::
 //      +--+------+
 //
 // Nothing beyond the valid rows and columns is read or written.
-inline constexpr std::int64_t kCopyStep = 16;
-
 struct Tile {
   std::int64_t kc;
   int cols;  // of b and c
@@ -51,14 +52,14 @@ struct Tile {
   void* packed_b;         // where to store b as a packed panel in passing, for Operands::pack_b
   void* c;
   std::int64_t c_stride;
-  bool accumulate;  // add to what c holds: every block of k but the first
+  bool accumulate;    // add to what c holds: every block of k but the first
+  Epilogue epilogue;  // of this tile's columns; its residual's rows are c_stride apart
 
   // Work for the tiles to come, done in passing, so that nobody has to wait for memory: kc values
   // to be copied, kc a multiple of kCopyStep; kc values each to be fetched. Null: nothing.
   const void* copy_from;
   void* copy_to;
   const void* fetch[2];
-  Epilogue epilogue;  // its bias points to this tile's values
 };
 
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to

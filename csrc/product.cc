@@ -276,10 +276,10 @@ class Product {
               .c = nullptr,
               .c_stride = args_.c.row_stride,
               .accumulate = b.k > 0,
+              .epilogue = last_block ? args_.epilogue : Epilogue{},
               .copy_from = nullptr,
               .copy_to = nullptr,
-              .fetch = {},
-              .epilogue = last_block ? args_.epilogue : Epilogue{}};
+              .fetch = {}};
     RunTile run = kernel_.choose(static_cast<int>(rows.size()), kernel_.nr, operands);
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
       const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
@@ -302,10 +302,13 @@ class Product {
           pack_b(kernel_.dtype, in_place, b.kc, tile.cols, kernel_.nr, panel_of_b);
         }
       }
-      tile.c =
-          at(args_.c.data, rows.begin * args_.c.row_stride + j * args_.c.col_stride, kernel_.dtype);
+      const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
+      tile.c = at(args_.c.data, in_c, kernel_.dtype);
       if (last_block && args_.epilogue.bias != nullptr) {
         tile.epilogue.bias = at(args_.epilogue.bias, j, kernel_.dtype);
+      }
+      if (last_block && args_.epilogue.residual != nullptr) {
+        tile.epilogue.residual = at(args_.epilogue.residual, in_c, kernel_.dtype);
       }
 
       if (!plan_.a_in_place) next.hand_over(tile);
@@ -327,6 +330,7 @@ class Product {
   // A tile whose columns are not contiguous in C is computed on one of its own.
   void run_on_scratch(RunTile run, Tile tile, std::int64_t rows) const {
     alignas(64) std::byte scratch[kMaxTileBytes];
+    alignas(64) std::byte residual[kMaxTileBytes];
     const auto copy = [&](const void* from, std::int64_t from_row, std::int64_t from_col, void* to,
                           std::int64_t to_row, std::int64_t to_col) {
       const auto copy_tile =
@@ -338,6 +342,10 @@ class Product {
     tile.c_stride = kernel_.nr;
     if (tile.accumulate) {
       copy(c, args_.c.row_stride, args_.c.col_stride, scratch, kernel_.nr, 1);
+    }
+    if (tile.epilogue.residual != nullptr) {
+      copy(tile.epilogue.residual, args_.c.row_stride, args_.c.col_stride, residual, kernel_.nr, 1);
+      tile.epilogue.residual = residual;
     }
     run(tile);
     copy(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride);

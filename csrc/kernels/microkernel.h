@@ -179,6 +179,16 @@ class Microkernel {
         for (int i = 0; i < Mr; ++i) acc[i][j] += bias_values;
       }
     }
+    if (tile.epilogue.residual != nullptr) {
+      const T* residual = static_cast<const T*>(tile.epilogue.residual);
+#pragma GCC unroll 16
+      for (int i = 0; i < Mr; ++i) {
+#pragma GCC unroll 8
+        for (int j = 0; j < Nv; ++j) {
+          acc[i][j] += load(tile, residual + i * c_stride, j);
+        }
+      }
+    }
     if (tile.epilogue.activation == Activation::relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < Mr; ++i) {

@@ -62,10 +62,10 @@ struct Call {
                                          .c = c.data(),
                                          .c_stride = c_stride,
                                          .accumulate = accumulate,
+                                         .epilogue = epilogue,
                                          .copy_from = copies ? a.data() : nullptr,
                                          .copy_to = copies ? copied.data() : nullptr,
-                                         .fetch = {a.data(), nullptr},
-                                         .epilogue = epilogue});
+                                         .fetch = {a.data(), nullptr}});
     for (std::int64_t i = 0; i + 1 < rows; ++i) {
       for (std::int64_t j = cols; j < c_stride; ++j) {
         check(std::isnan(c[i * c_stride + j]), kernel.name, " wrote beyond row ", i);
