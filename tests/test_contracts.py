@@ -28,8 +28,12 @@ MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core"
 SIGNATURES = {
     "matmul": "(a, b, /, out=None, *, dtype=None, precision=None)",
     "relu": "(x, /, out=None)",
-    "dense": "(x, kernel, bias=None, *, activation=None, out=None, precision=None)",
-    "linear": "(x, weight, bias=None, *, activation=None, out=None, precision=None)",
+    "dense": (
+        "(x, kernel, bias=None, *, activation=None, residual=None, out=None, precision=None)"
+    ),
+    "linear": (
+        "(x, weight, bias=None, *, activation=None, residual=None, out=None, precision=None)"
+    ),
     "dense_vjp": "(x, kernel, bias=None, *, activation=None)",
     "matmul_vjp": "(a, b, /)",
     "relu_vjp": "(x, /)",

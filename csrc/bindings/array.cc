@@ -220,6 +220,14 @@ bool same_memory(const Array& x, const Array& y) {
          std::equal(x.strides, x.strides + x.ndim, y.strides);
 }
 
+bool same_layout(const Array& x, const Array& y) {
+  if (!std::ranges::equal(x.dims(), y.dims())) return false;
+  for (int d = 0; d < x.ndim; ++d) {
+    if (x.shape[d] > 1 && x.strides[d] != y.strides[d]) return false;
+  }
+  return true;
+}
+
 std::string shape_text(const Array& array) {
   std::string text = "(";
   for (int d = 0; d < array.ndim; ++d) {

@@ -49,6 +49,8 @@ bool overlap(const Array& out, const Array& in);
 bool overlaps_itself(const Array& out);
 
 bool same_memory(const Array& x, const Array& y);
+// Whether both have one shape, and their elements lie at the same distances.
+bool same_layout(const Array& x, const Array& y);
 
 // "(2, 3)"
 std::string shape_text(const Array& array);

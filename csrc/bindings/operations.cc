@@ -216,15 +216,19 @@ py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<S
 
 // dense, or linear where `transposed`.
 py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handle bias_object,
-                        py::handle activation_name, py::handle out, py::handle is_transposed) {
+                        py::handle activation_name, py::handle residual_object, py::handle out,
+                        py::handle is_transposed) {
   const bool transposed = is_transposed.is(py::handle(Py_True));
   const Activation activation = activation_named(dense_names(transposed).function, activation_name);
   Array x;
   Array kernel;
   Array bias;
+  Array residual;
   const bool has_bias = !bias_object.is_none();
+  const bool has_residual = !residual_object.is_none();
   if (!view(x_object, x) || !view(kernel_object, kernel) || !same_kind(x, kernel) ||
-      (has_bias && (!view(bias_object, bias) || !same_kind(x, bias)))) {
+      (has_bias && (!view(bias_object, bias) || !same_kind(x, bias))) ||
+      (has_residual && (!view(residual_object, residual) || !same_kind(x, residual)))) {
     return not_implemented();
   }
   Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed);
@@ -232,8 +236,11 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   Array y;
   py::object array = output(out, x, product.result_shape(), {&x, &kernel}, y);
   if (!array || (has_bias && !out.is_none() && overlap(y, bias))) return not_implemented();
+  if (has_residual && (!same_layout(y, residual) || overlap(y, residual))) return not_implemented();
   product.write_to(y);
-  product.args.epilogue = {.bias = has_bias ? bias.data : nullptr, .activation = activation};
+  product.args.epilogue = {.bias = has_bias ? bias.data : nullptr,
+                           .residual = has_residual ? residual.data : nullptr,
+                           .activation = activation};
   compute(product.work(), [&](int threads) {
     dense(matmul_kernels(x.dtype), row_kernels(x.dtype), product.args, product.batch_dims(),
           threads);
@@ -308,9 +315,9 @@ void register_operations(py::module_& m) {
       method<matmul_arrays, 3>("matmul",
                                "matmul(a: object, b: object, out: object, /) -> typing.Any"),
       method<relu_array, 2>("relu", "relu(x: object, out: object, /) -> typing.Any"),
-      method<dense_arrays, 6>("dense",
+      method<dense_arrays, 7>("dense",
                               "dense(x: object, kernel: object, bias: object, activation: object, "
-                              "out: object, transposed: bool, /) -> typing.Any"),
+                              "residual: object, out: object, transposed: bool, /) -> typing.Any"),
       method<activate_named, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();

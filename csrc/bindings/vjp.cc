@@ -20,14 +20,6 @@ namespace py = pybind11;
 namespace hotloops {
 namespace {
 
-// Whether x and y of one shape have their elements at the same places.
-bool same_layout(const Array& x, const Array& y) {
-  for (int d = 0; d < x.ndim; ++d) {
-    if (x.shape[d] > 1 && x.strides[d] != y.strides[d]) return false;
-  }
-  return true;
-}
-
 std::int64_t size(const Array& array) {
   std::int64_t size = 1;
   for (const std::int64_t extent : array.dims()) size *= extent;

@@ -188,10 +188,11 @@ def dense(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
     out: Any = None,
     precision: str | None = None,
 ) -> Any:
-    """``activation(x @ kernel + bias)``, like `hotloops.dense`.
+    """``activation(x @ kernel + bias + residual)``, like `hotloops.dense`.
 
     Parameters
     ----------
@@ -203,6 +204,8 @@ def dense(
         Shape (units,).
     activation : {None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"}
         Applied to every output, softmax to every row of outputs.
+    residual : array_like or torch.Tensor, optional
+        Added before the activation, of shape (..., units).
     out : numpy.ndarray or torch.Tensor, optional
         Where to put the result, of shape (..., units).
     precision : {None, "float32"}, optional
@@ -213,7 +216,7 @@ def dense(
     >>> dense([[1.0, 2.0]], [[3.0, -4.0], [5.0, -6.0]], [0.5, 0.5], activation="relu")
     array([[13.5,  0. ]])
     """
-    return _dense("dense", "kernel", x, kernel, bias, activation, out, precision)
+    return _dense("dense", "kernel", x, kernel, bias, activation, residual, out, precision)
 
 
 def linear(
@@ -222,10 +225,11 @@ def linear(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
     out: Any = None,
     precision: str | None = None,
 ) -> Any:
-    """``activation(x @ weight.T + bias)``, like `hotloops.linear`: `dense` with torch's weights.
+    """``activation(x @ weight.T + bias + residual)``, like `hotloops.linear`.
 
     Parameters are those of `dense`, but for ``weight``: its shape is (units, in).
 
@@ -234,7 +238,7 @@ def linear(
     >>> linear([1.0, 2.0], [[3.0, 5.0], [-4.0, -6.0]])
     array([ 13., -16.])
     """
-    return _dense("linear", "weight", x, weight, bias, activation, out, precision)
+    return _dense("linear", "weight", x, weight, bias, activation, residual, out, precision)
 
 
 # ---- Batches, types and kinds of arrays ----------------------------------------------------------
@@ -264,19 +268,26 @@ def _dense(
     weights: Any,
     bias: Any,
     activation: str | None,
+    residual: Any,
     out: Any,
     precision: str | None,
 ) -> Any:
     _array_likes.check_precision(function, precision)
-    operands = {"x": x, weights_name: weights} | ({} if bias is None else {"bias": bias})
-    (x, weights, *biases), finish = _as_arrays(function, operands, out)
-    bias_shape = biases[0].shape if biases else None
+    operands = {"x": x, weights_name: weights, "bias": bias, "residual": residual}
+    given = {name: operand for name, operand in operands.items() if operand is not None}
+    arrays, finish = _as_arrays(function, given, out)
+    x, weights, bias, residual = map(dict(zip(given, arrays, strict=True)).get, operands)
+    bias_shape = None if bias is None else bias.shape
     shape = _core.dense_shape(x.shape, weights.shape, bias_shape, function == "linear")
-    dtype = _activation_dtype(function, activation, np.result_type(x, weights, *biases))
+    _array_likes.check_residual(function, residual, shape)
+    dtype = _activation_dtype(function, activation, np.result_type(*arrays))
     kernel = weights.T if function == "linear" else weights
     rows = _product(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), kernel)
-    for each_bias in biases:
-        rows = [add_lists(row, each_bias.tolist()) for row in rows]
+    if bias is not None:
+        rows = [add_lists(row, bias.tolist()) for row in rows]
+    if residual is not None:
+        addends = residual.reshape(len(rows), shape[-1]).tolist()
+        rows = [add_lists(row, addend) for row, addend in zip(rows, addends, strict=True)]
     if activation is not None and shape[-1] > 0:
         rows = [_ACTIVATIONS[activation](row) for row in rows]
     return finish(_rounded(rows, dtype, shape), 1)
