@@ -6,6 +6,7 @@ import doctest
 import importlib
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import inspect
 import pkgutil
 from pathlib import Path
@@ -24,6 +25,8 @@ COMPUTING = ["matmul", "relu", "dense", "linear", "dense_vjp", "matmul_vjp", "re
 PUBLIC = [name for name in hotloops.__all__ if callable(getattr(hotloops, name))]
 MODULES = [info.name for info in pkgutil.walk_packages(hotloops.__path__, "hotloops.")]
 MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core", "__main__")))]
+if importlib.util.find_spec("torch") is None:
+    MODULES = [name for name in MODULES if not name.startswith("hotloops.torch")]
 
 SIGNATURES = {
     "matmul": "(a, b, /, out=None, *, dtype=None, precision=None)",

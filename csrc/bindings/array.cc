@@ -61,6 +61,18 @@ const dlpack::ExchangeApi* exchange_api(PyTypeObject* type) {
 
 bool is_true(PyObject* object) { return object == Py_True; }
 
+// Whether torch records what is computed with tensors that require their gradient.
+bool records_gradients() {
+  static PyObject* torch = PyUnicode_InternFromString("torch");
+  static PyObject* is_grad_enabled = PyUnicode_InternFromString("is_grad_enabled");
+  const auto module = py::reinterpret_steal<py::object>(PyImport_GetModule(torch));
+  if (!module) return true;
+  const auto enabled =
+      py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(module.ptr(), is_grad_enabled));
+  PyErr_Clear();
+  return enabled.ptr() != Py_False;
+}
+
 // Whether the values in memory are not the tensor's values (torch's lazy negation), or autograd
 // would miss what is computed from them.
 bool needs_care(PyObject* tensor) {
@@ -70,7 +82,7 @@ bool needs_care(PyObject* tensor) {
   PyErr_Clear();  // another library's tensors have neither
   const auto negated = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, is_neg));
   PyErr_Clear();
-  return is_true(gradient.ptr()) || is_true(negated.ptr());
+  return (is_true(gradient.ptr()) && records_gradients()) || is_true(negated.ptr());
 }
 
 bool describe(const dlpack::Tensor& tensor, const dlpack::ExchangeApi* api, Array& v) {

@@ -30,8 +30,8 @@ struct Array {
 };
 
 // Fills `view` if kernels can work on the object as it is: a numpy.ndarray itself (subclasses have
-// semantics of their own) or a CPU tensor that needs no gradient, float32 or float64, native byte
-// order, aligned. Everything else is false, and Python code's to convert. (Not std::optional:
+// semantics of their own) or a CPU tensor that autograd does not watch, float32 or float64, native
+// byte order, aligned. Everything else is false, and Python code's to convert. (Not std::optional:
 // moving the strides' half kilobyte twice a call was a tenth of a small product's time.)
 bool view(pybind11::handle object, Array& view);
 
