@@ -48,6 +48,10 @@ bool overlap(const Array& out, const Array& in);
 // Whether two elements may be one.
 bool overlaps_itself(const Array& out);
 
+// Whether both are of the same library's arrays, and of one dtype.
+inline bool same_kind(const Array& x, const Array& y) {
+  return x.api == y.api && x.dtype == y.dtype;
+}
 bool same_memory(const Array& x, const Array& y);
 // Whether both have one shape, and their elements lie at the same distances.
 bool same_layout(const Array& x, const Array& y);

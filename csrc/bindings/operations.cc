@@ -131,8 +131,6 @@ bool fits(const Array& out, const Array& like, std::span<const std::int64_t> sha
          std::ranges::equal(out.dims(), shape) && !overlaps_itself(out);
 }
 
-bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.dtype == y.dtype; }
-
 // The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
 // where out is None. Null if out is neither.
 py::object output(py::handle out, const Array& like, std::span<const std::int64_t> shape,

@@ -35,8 +35,6 @@ bool contiguous(const Array& array) {
   return true;
 }
 
-bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.dtype == y.dtype; }
-
 // An array as a matrix of all its rows, where these lie evenly in memory.
 bool as_matrix(const Array& array, ConstView& matrix, std::int64_t& rows) {
   const int last = array.ndim - 1;

@@ -179,16 +179,7 @@ class Microkernel {
         for (int i = 0; i < Mr; ++i) acc[i][j] += bias_values;
       }
     }
-    if (tile.epilogue.residual != nullptr) {
-      const T* residual = static_cast<const T*>(tile.epilogue.residual);
-#pragma GCC unroll 16
-      for (int i = 0; i < Mr; ++i) {
-#pragma GCC unroll 8
-        for (int j = 0; j < Nv; ++j) {
-          acc[i][j] += load(tile, residual + i * c_stride, j);
-        }
-      }
-    }
+    if (tile.epilogue.residual != nullptr) add_residual(tile, acc);
     if (tile.epilogue.activation == Activation::relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < Mr; ++i) {
@@ -214,6 +205,17 @@ class Microkernel {
       for (int i = 0; i < Mr; ++i) {
         T* row = c + i * c_stride;
         activate_row<S>(tile.epilogue.activation, tile.cols, row, row);
+      }
+    }
+  }
+
+  HOTLOOPS_INLINE static void add_residual(const Tile& tile, V (&acc)[Mr][Nv]) {
+    const T* residual = static_cast<const T*>(tile.epilogue.residual);
+#pragma GCC unroll 16
+    for (int i = 0; i < Mr; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Nv; ++j) {
+        acc[i][j] += load(tile, residual + i * tile.c_stride, j);
       }
     }
   }
