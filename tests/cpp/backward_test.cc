@@ -1,6 +1,8 @@
 // The drivers of the backward pass: as products say, and the same bits on any number of threads.
 
 #include <algorithm>
+#include <iomanip>
+#include <iostream>
 #include <vector>
 
 #include "activate.h"
@@ -42,6 +44,26 @@ void test_activation_grad_on_threads() {
       check(same_bits<T>(grad_x.span(), expected), active_kernels().name,
             " gradient of activation ", static_cast<int>(activation), " on ", threads, " threads");
     }
+  }
+}
+
+template <class T>
+void print_digests() {
+  constexpr std::int64_t kCount = 4099;
+  std::vector<T> saved(kCount);
+  std::vector<T> grad_y(kCount);
+  std::vector<T> grad_x(kCount);
+  fill_real<T>(saved, 3);
+  fill_real<T>(grad_y, 4);
+  const KernelSet& set = active_kernels();
+  for (const Activation activation :
+       {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::sigmoid,
+        Activation::tanh, Activation::silu, Activation::softmax}) {
+    row_kernels(kDTypeOf<T>)
+        .activation_grad(activation, kCount, saved.data(), grad_y.data(), grad_x.data());
+    std::cout << "digest " << set.name << ' ' << name_of(kDTypeOf<T>) << " gradient "
+              << static_cast<int>(activation) << ' ' << std::hex << std::setfill('0')
+              << std::setw(16) << digest<T>(grad_x) << std::dec << '\n';
   }
 }
 
@@ -99,6 +121,8 @@ void test_backward(const KernelSet& set) {
   if (!check(&active_kernels() == &set, "use_isa took no effect: ", set.name)) return;
   test_activation_grad_on_threads<float>();
   test_activation_grad_on_threads<double>();
+  print_digests<float>();
+  print_digests<double>();
   for (const std::int64_t rows : {0, 1, 7, 300}) {
     test_dense_pullback<float>(rows, 45, 70);
     test_dense_pullback<double>(rows, 45, 70);

@@ -21,7 +21,7 @@ void test_row_kernels(const KernelSet& set);
 // The drivers with the kernels in use. Prints a digest of each product: every ISA with FMA has the
 // same ones, on whatever machine.
 void test_drivers(const KernelSet& set);
-// The drivers of the backward pass with the kernels in use.
+// The drivers of the backward pass with the kernels in use. Prints digests, too.
 void test_backward(const KernelSet& set);
 void test_concurrent_calls();
 
