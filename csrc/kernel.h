@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "epilogue.h"
+#include "update.h"
 
 namespace hotloops {
 
@@ -90,6 +91,8 @@ struct RowKernels {
   // see saves_input. Softmax again takes a whole row.
   void (*activation_grad)(Activation activation, std::int64_t n, const void* saved,
                           const void* grad_y, void* grad_x);
+  // A step of an optimizer.
+  void (*update)(const Update& update);
 };
 
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.

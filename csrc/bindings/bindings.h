@@ -10,5 +10,6 @@ void register_operations(pybind11::module_& m);
 void register_vjp(pybind11::module_& m);
 void register_settings(pybind11::module_& m);
 void register_ladder(pybind11::module_& m);
+void register_training(pybind11::module_& m);
 
 }  // namespace hotloops

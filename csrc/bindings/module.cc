@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
   hotloops::register_vjp(m);
   hotloops::register_settings(m);
   hotloops::register_ladder(m);
+  hotloops::register_training(m);
 }

@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "kernels/microkernel.h"
 #include "kernels/rows.h"
+#include "kernels/update.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
@@ -15,7 +16,8 @@ constexpr Kernel make_kernel(Isa isa, const char* name) {
 
 template <class S>
 constexpr RowKernels make_row_kernels() {
-  return {&Rows<S>::relu, &Rows<S>::relu_stream, &Rows<S>::activate, &Rows<S>::activation_grad};
+  return {&Rows<S>::relu, &Rows<S>::relu_stream, &Rows<S>::activate, &Rows<S>::activation_grad,
+          &update<S>};
 }
 
 struct Names {

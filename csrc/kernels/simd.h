@@ -140,6 +140,16 @@ struct Simd {
     store(p, v);
 #endif
   }
+
+  // One instruction, whatever it looks like: -fno-math-errno allows for it.
+  HOTLOOPS_INLINE static V sqrt(V v) {
+    V root;
+    for (int i = 0; i < lanes; ++i) {
+      if constexpr (sizeof(T) == 4) root[i] = __builtin_sqrtf(v[i]);
+      if constexpr (sizeof(T) == 8) root[i] = __builtin_sqrt(v[i]);
+    }
+    return root;
+  }
 };
 
 }  // namespace hotloops::HOTLOOPS_ISA
