@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(verbose: int, epochs: int) -> Iterator[Show]:
-    """Yield what is to be called after epochs, with how many are done and the last one's figures.
+    """Yield what is to be called now and then, with the epochs done and the last one's figures.
 
-    ``verbose`` is 0 for silence, 1 for a progress bar, 2 for lines; where rich is not installed,
-    lines take the place of the bar.
+    ``verbose`` is 0 for silence, 1 for a progress bar, 2 for a line each time; where rich is not
+    installed, lines take the place of the bar.
     """
     if verbose == 1:
         try:

@@ -153,7 +153,8 @@ class Sequential(Stack):
         batch_size : int
             From how many to learn in one step.
         verbose : {0, 1, 2}
-            Silence, a progress bar, or a line an epoch. The bar needs rich; without it: lines.
+            Silence, a progress bar, or a line an epoch. The bar needs rich; without it there are
+            lines instead, ten a second at most.
         validation_data : tuple of array_like, optional
             Samples and targets to judge the network by after each epoch, without learning from
             them.
