@@ -12,6 +12,15 @@ namespace {
 // Bytes of parameters that are worth a thread of their own.
 constexpr std::int64_t kBytesPerThread = 1 << 17;
 
+// By squaring; libm's may differ from machine to machine in the last bit.
+double power(double base, std::int64_t exponent) {
+  double result = 1;
+  for (; exponent > 0; exponent /= 2, base *= base) {
+    if (exponent % 2 == 1) result *= base;
+  }
+  return result;
+}
+
 }  // namespace
 
 void optimize(const Optimizer& optimizer, const RowKernels& kernels, DType dtype,
@@ -28,9 +37,10 @@ void optimize(const Optimizer& optimizer, const RowKernels& kernels, DType dtype
                 .scale = 1,
                 .epsilon = optimizer.epsilon};
   if (optimizer.rule == Rule::adam) {
-    const auto t = static_cast<double>(step);
-    update.rate /= 1 - std::pow(optimizer.beta1, t);
-    update.scale = 1 / std::sqrt(1 - std::pow(optimizer.beta2, t));
+    const double weight1 = 1 - power(optimizer.beta1, step);
+    const double weight2 = 1 - power(optimizer.beta2, step);
+    update.rate /= weight1;
+    update.scale = 1 / std::sqrt(weight2);
   }
   const std::int64_t line = 64 / size_of(dtype);
   parallel(worthwhile_threads(arrays.n * size_of(dtype), kBytesPerThread, threads), [&](Team team) {
