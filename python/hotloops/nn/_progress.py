@@ -21,6 +21,7 @@ def progress(verbose: int, epochs: int) -> Iterator[Show]:
     if verbose == 1:
         try:
             from rich import progress as rich_progress  # an extra
+            from rich.table import Column
         except ImportError:
             verbose = 2
     if verbose == 0:
@@ -29,13 +30,12 @@ def progress(verbose: int, epochs: int) -> Iterator[Show]:
         yield lambda done, figures: print(f"Epoch {done}/{epochs} - {_text(figures)}")
     else:
         columns = (
-            rich_progress.TextColumn("Epoch"),
-            rich_progress.MofNCompleteColumn(),
-            rich_progress.BarColumn(),
+            rich_progress.TextColumn("Epoch {task.completed}/{task.total}"),
+            rich_progress.BarColumn(bar_width=12),
             rich_progress.TimeRemainingColumn(),
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", table_column=Column(ratio=1)),
         )
-        with rich_progress.Progress(*columns) as bar:
+        with rich_progress.Progress(*columns, expand=True) as bar:
             task = bar.add_task("", total=epochs)
             yield lambda done, figures: bar.update(task, completed=done, description=_text(figures))
 
