@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 
 
-@dataclass(frozen=True)
-class Digits:
+class Digits(NamedTuple):
     """Images with pixels from 0 to 1, and what they show."""
 
     train_x: Array
