@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "activate.h"
 
@@ -97,7 +98,7 @@ struct Classes {
 template <class T>
 struct Class {
   std::int64_t number;
-  T operator[](std::size_t j) const { return T(static_cast<std::int64_t>(j) == number); }
+  T operator[](std::size_t j) const { return T(std::cmp_equal(j, number)); }
   [[nodiscard]] std::int64_t best(std::size_t) const { return number; }
 };
 

@@ -18,7 +18,18 @@ namespace hotloops {
 enum class Rule : std::uint8_t { sgd, momentum, nesterov, adam };
 
 // Arrays of the parameters' size that a rule keeps from step to step, zero at first.
-constexpr int slots_of(Rule rule) { return rule == Rule::sgd ? 0 : rule == Rule::adam ? 2 : 1; }
+constexpr int slots_of(Rule rule) {
+  switch (rule) {
+    case Rule::sgd:
+      return 0;
+    case Rule::momentum:
+    case Rule::nesterov:
+      return 1;
+    case Rule::adam:
+      return 2;
+  }
+  __builtin_unreachable();
+}
 inline constexpr int kMaxSlots = 2;
 
 // A step over n parameters.

@@ -40,7 +40,8 @@ void* contiguous(const char* name, const py::array& array, const py::dtype& dtyp
   return const_cast<void*>(array.data());
 }
 
-void* writable(const char* name, py::array& array, const py::dtype& dtype, std::int64_t size) {
+void* writable(const char* name, const py::array& array, const py::dtype& dtype,
+               std::int64_t size) {
   if (!array.writeable()) throw std::invalid_argument(std::string(name) + ": is read-only");
   return contiguous(name, array, dtype, size);
 }
@@ -92,12 +93,12 @@ Layer make_layer(std::int64_t inputs, std::int64_t units, const py::object& acti
 // A Trainer with the arrays whose memory it reads.
 class Training {
  public:
-  Training(std::vector<Layer> layers, const std::string& loss, py::array x, py::array y,
+  Training(const std::vector<Layer>& layers, const std::string& loss, py::array x, py::array y,
            std::int64_t batch_size)
       : x_(std::move(x)),
         y_(std::move(y)),
         dtype_(dtype_of(x_)),
-        parameters_(parameter_count(checked(layers))),
+        parameters_(checked_parameter_count(layers)),
         trainer_(dtype_, layers, loss_named(loss), samples(layers, loss_named(loss)),
                  checked(batch_size), Poll(ask_for_signals)) {}
 
@@ -110,7 +111,7 @@ class Training {
 
   // The mean losses and the accuracies of the epochs.
   std::pair<std::vector<double>, std::vector<double>> train(
-      const Optimizer& optimizer, py::array parameters, std::vector<py::array> slots,
+      const Optimizer& optimizer, const py::array& parameters, const std::vector<py::array>& slots,
       TrainingState& state, std::int64_t epochs, double seconds, bool shuffle) {
     void* data = writable("parameters", parameters, x_.dtype(), parameters_);
     const auto count = static_cast<std::size_t>(slots_of(optimizer.rule));
@@ -137,7 +138,7 @@ class Training {
     throw std::invalid_argument("x: float32 or float64 is needed");
   }
 
-  static const std::vector<Layer>& checked(const std::vector<Layer>& layers) {
+  static std::int64_t checked_parameter_count(const std::vector<Layer>& layers) {
     if (layers.empty()) throw std::invalid_argument("layers: at least one is needed");
     for (std::size_t l = 1; l < layers.size(); ++l) {
       if (layers[l].inputs != layers[l - 1].units) {
@@ -146,7 +147,7 @@ class Training {
             "the one before");
       }
     }
-    return layers;
+    return parameter_count(layers);
   }
 
   static std::int64_t checked(std::int64_t batch_size) {
@@ -183,7 +184,7 @@ class Training {
   Trainer trainer_;
 };
 
-void train_neuron_arrays(const py::array& x, const py::array& targets, py::array weights,
+void train_neuron_arrays(const py::array& x, const py::array& targets, const py::array& weights,
                          std::int64_t iterations, bool classic) {
   const auto dtype = py::dtype::of<double>();
   if (x.ndim() != 2) throw std::invalid_argument("x: rows of samples are needed");
@@ -226,7 +227,8 @@ void register_training(py::module_& m) {
       .def_readonly("shuffle", &TrainingState::shuffle);
 
   py::class_<Training>(m, "Training", "Layers, a loss and samples, in batches.")
-      .def(py::init<std::vector<Layer>, const std::string&, py::array, py::array, std::int64_t>(),
+      .def(py::init<const std::vector<Layer>&, const std::string&, py::array, py::array,
+                    std::int64_t>(),
            py::arg("layers"), py::arg("loss"), py::arg("x"), py::arg("y"), py::arg("batch_size"))
       .def("evaluate", &Training::evaluate, py::arg("parameters"),
            "Return the mean loss and the accuracy.")

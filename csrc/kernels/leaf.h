@@ -5,7 +5,7 @@
 #include "kernel.h"
 #include "kernels/microkernel.h"
 #include "kernels/rows.h"
-#include "kernels/update.h"
+#include "kernels/updates.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
