@@ -95,6 +95,24 @@ def test_any_number_of_threads(
 
 
 @pytest.mark.usefixtures("isa")
+def test_a_dot_product_on_any_number_of_threads(dtype: np.dtype[Any]) -> None:
+    # Its blocks are shared out; more of them than fit one round of sums, and a rest.
+    a, b = operands((1, 5000 * KC + 7, 1), dtype)
+    with hotloops.threads(1):
+        alone = hotloops.matmul(a, b)
+        blocks = [
+            hotloops.matmul(a[:, k : k + KC], b[k : k + KC]) for k in range(0, a.shape[1], KC)
+        ]
+    in_order = blocks[0]
+    for block in blocks[1:]:
+        in_order = in_order + block
+    assert_same_bits(alone, in_order)
+    for count in (2, 5):
+        with hotloops.threads(count):
+            assert_same_bits(hotloops.matmul(a, b), alone)
+
+
+@pytest.mark.usefixtures("isa")
 def test_a_row_alone_and_in_the_batch(dtype: np.dtype[Any], shape: tuple[int, int, int]) -> None:
     a, b = operands(shape, dtype)
     whole = hotloops.matmul(a, b)
