@@ -10,7 +10,7 @@ import pytest
 
 import hotloops
 import support
-from support import FMA_ISAS, LAYOUTS, assert_same_bits, contract_matmul, normal, wide_range
+from support import FMA_ISAS, KC, LAYOUTS, assert_same_bits, contract_matmul, normal, wide_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
