@@ -25,9 +25,9 @@ struct Batch {
       if (dim.size != 1) dims[ndim++] = dim;
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
-    // Tiles have rows in memory, and long ones. A C of columns, or a single column, is the transpose
-    // of one that has: C' = B' A', whose products commute bit for bit. A bias runs along the columns
-    // and stays where it is.
+    // Tiles have rows in memory, and long ones. A C of columns, or a single column, is the
+    // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
+    // the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
     if ((columns || (args.n == 1 && args.m > 1)) && args.epilogue.bias == nullptr) transpose();
   }
@@ -41,8 +41,11 @@ struct Batch {
   [[nodiscard]] MatmulArgs item(DType dtype, std::int64_t index) const {
     MatmulArgs result = args;
     for (int d = ndim - 1; d >= 0; --d) {
-      const std::int64_t i = index % dims[d].size;
-      index /= dims[d].size;
+      std::int64_t i = index;
+      if (d > 0) {  // a division costs as much as a product of 4x4
+        i = index % dims[d].size;
+        index /= dims[d].size;
+      }
       result.a.data = at(result.a.data, i * dims[d].a_stride, dtype);
       result.b.data = at(result.b.data, i * dims[d].b_stride, dtype);
       result.c.data = at(result.c.data, i * dims[d].c_stride, dtype);
@@ -77,6 +80,22 @@ struct Batch {
   }
 };
 
+// Some products of a batch along one dimension that are one tile each.
+void run_one_tiles(const Plan& plan, const Batch& batch, Range items) {
+  if (items.size() == 0) return;
+  const DType dtype = plan.kernel->dtype;
+  auto [tile, run] = one_tile(plan, batch.item(dtype, items.begin));
+  const BatchDim step = batch.ndim == 0 ? BatchDim{} : batch.dims[0];
+  for (std::int64_t i = items.begin; i < items.end; ++i) {
+    run(tile);
+    tile.a = at(tile.a, step.a_stride, dtype);
+    tile.b = at(tile.b, step.b_stride, dtype);
+    tile.c = at(tile.c, step.c_stride, dtype);
+    const void*& residual = tile.epilogue.residual;
+    if (residual != nullptr) residual = at(residual, step.c_stride, dtype);
+  }
+}
+
 }  // namespace
 
 void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
@@ -108,6 +127,10 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * bytes;
       const Range range = part(items, 1, team.count, team.index);
+      if (plan.one_tile && !dots && batch.ndim <= 1) {
+        run_one_tiles(plan, batch, range);
+        return;
+      }
       for (std::int64_t i = range.begin; i < range.end; ++i) {
         run(batch.item(kernel.dtype, i), Team{}, own, own + a_bytes);
       }

@@ -57,6 +57,7 @@ struct BlockOfB {
 // A panel of A that is packed while another one is multiplied: a share of it with each tile.
 class PanelInProgress {
  public:
+  PanelInProgress() = default;  // nothing to pack
   PanelInProgress(DType dtype, const ConstView& a, std::int64_t rows, std::int64_t kc, void* panel,
                   std::int64_t tiles)
       : dtype_(dtype),
@@ -75,7 +76,7 @@ class PanelInProgress {
     progress_ += step_;
     tile.copy_from = nullptr;
     tile.fetch[0] = nullptr;
-    if (a_.col_stride != 1) return;
+    if (done_ == length_ || a_.col_stride != 1) return;
     if (done_ < due() && kc_ == tile.kc && kc_ % kCopyStep == 0) {
       tile.copy_from = row(done_);
       tile.copy_to = packed(done_, 0);
@@ -88,7 +89,9 @@ class PanelInProgress {
   void catch_up() {
     if (done_ < due()) pack_until(due());
   }
-  void finish() { pack_until(length_); }
+  void finish() {
+    if (done_ < length_) pack_until(length_);
+  }
 
  private:
   [[nodiscard]] std::int64_t due() const { return std::min(progress_ >> kFraction, length_); }
@@ -114,13 +117,13 @@ class PanelInProgress {
   static constexpr std::int64_t kColumns = 4;  // that are transposed together
   static constexpr int kFraction = 20;         // bits of step_; a division for each tile would show
 
-  DType dtype_;
-  ConstView a_;
-  bool by_rows_;
-  std::int64_t rows_, kc_;
-  std::int64_t length_, step_;
+  DType dtype_ = DType::f32;
+  ConstView a_{};
+  bool by_rows_ = true;
+  std::int64_t rows_ = 0, kc_ = 0;
+  std::int64_t length_ = 0, step_ = 0;
   std::int64_t progress_ = 0, done_ = 0;
-  void* panel_;
+  void* panel_ = nullptr;
 };
 
 // The rows of a block of B that is used next, fetched stretch by stretch while another is in use.
@@ -210,9 +213,9 @@ class Product {
     Range own = part(cols.size(), kernel_.nr, grid_.rows, team_.index / grid_.cols);
     own = {.begin = cols.begin + own.begin, .end = cols.begin + own.end};
 
-    in_sight_ = next_block_of_b(b, own, panels_.size() * ceil_div(cols.size(), kernel_.nr));
+    in_sight_ = next_block_of_b(b, own, cols);
     for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
-      PanelInProgress next = next_panel_of_a(b, panel, ceil_div(cols.size(), kernel_.nr));
+      PanelInProgress next = next_panel_of_a(b, panel, cols);
       const bool first = panel == panels_.begin && !plan_.b_in_place;
       if (first && shared) {
         run_tiles(b, panel, own, true, next);
@@ -222,25 +225,24 @@ class Product {
       } else {
         run_tiles(b, panel, cols, first, next);
       }
-      if (!plan_.a_in_place) {
-        next.finish();
-        std::swap(a_panel_, next_a_panel_);
-      }
+      next.finish();
+      std::swap(a_panel_, next_a_panel_);
     }
     if (panels_.size() == 0 && shared) team_.barrier();
   }
 
   // What this thread multiplies after `panel` with block b.
   [[nodiscard]] PanelInProgress next_panel_of_a(const BlockOfB& b, std::int64_t panel,
-                                                std::int64_t pieces) const {
-    if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, pieces, next_a_panel_);
-    if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, pieces, next_a_panel_);
-    if (b.end_col < n_) return panel_of_a(0, panels_.begin, pieces, next_a_panel_);
+                                                Range cols) const {
+    if (plan_.a_in_place) return {};
+    const std::int64_t tiles = ceil_div(cols.size(), kernel_.nr);
+    if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, tiles, next_a_panel_);
+    if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, tiles, next_a_panel_);
+    if (b.end_col < n_) return panel_of_a(0, panels_.begin, tiles, next_a_panel_);
     return panel_of_a(b.k, panel, 0, next_a_panel_);
   }
 
-  [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, Range own,
-                                             std::int64_t tiles) const {
+  [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, Range own, Range cols) const {
     if (plan_.b_in_place || !plan_.b_kept || args_.b.col_stride != 1) return {};
     BlockOfB next = b;
     next.k += b.kc;
@@ -252,7 +254,8 @@ class Product {
     const std::int64_t depth = std::min(kKc, args_.k - next.k);
     const std::int64_t col = std::max(next.first_col + own.begin, plan_.lead) - plan_.lead;
     return {kernel_.dtype, from(args_.b, next.k, col, kernel_.dtype), depth,
-            std::min(own.size(), args_.n - col), tiles};
+            std::min(own.size(), args_.n - col),
+            panels_.size() * ceil_div(cols.size(), kernel_.nr)};
   }
 
   // A panel of A times some columns of the block of B, which are packed if they have not been.
@@ -311,14 +314,14 @@ class Product {
         tile.epilogue.residual = at(args_.epilogue.residual, in_c, kernel_.dtype);
       }
 
-      if (!plan_.a_in_place) next.hand_over(tile);
+      next.hand_over(tile);
       tile.fetch[1] = in_sight_.to_fetch();
       if (args_.c.col_stride == 1) {
         run(tile);
       } else {
         run_on_scratch(run, tile, rows.size());
       }
-      if (!plan_.a_in_place) next.catch_up();
+      next.catch_up();
     }
   }
 
@@ -365,10 +368,9 @@ class Product {
   std::byte* b_panels_;  // of the block in use, shared by the team
 };
 
-// Whether the rows of a panel, so far apart, lie close enough together to stay in L1 as they are:
-// in half of it, where no two of their lines compete for a set more than others do.
-bool fits_l1(std::int64_t rows, std::int64_t stride, DType dtype) {
-  return rows * std::abs(stride) * size_of(dtype) <= cache_sizes().l1d / 2;
+// Bytes that rows so far apart span.
+std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, DType dtype) {
+  return rows * std::abs(stride) * size_of(dtype);
 }
 
 // How many columns to put before C's first one for the tiles to begin at cache lines; 0 where that
@@ -397,22 +399,48 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   lead = choose_lead(the_kernel, args.c, args.n);
   nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
 
-  // Packing pays when a panel is read several times.
+  // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
+  // half of L1, where no two of its lines compete for a set more than others do; B's in a part of
+  // L2 that few pages cover.
+  const CacheSizes& caches = cache_sizes();
   const bool b_in_rows = args.b.col_stride == 1;
-  b_in_place = b_in_rows && (row_panels <= 2 || fits_l1(kc, args.b.row_stride, dtype));
+  const bool b_close = span_bytes(kc, args.b.row_stride, dtype) <= caches.l2 / 16;
+  b_in_place = b_in_rows && (row_panels <= 2 || b_close);
   b_kept = !b_in_place && row_panels > 1;
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
-  const bool a_in_rows = args.a.col_stride == 1;
-  const bool a_close = a_in_rows ? fits_l1(the_kernel.mr, args.a.row_stride, dtype)
-                                 : fits_l1(kc, args.a.col_stride, dtype);
-  // The microkernel has no words for keeping B while reading A in place.
+  const bool a_close =
+      (args.a.col_stride == 1 ? span_bytes(the_kernel.mr, args.a.row_stride, dtype)
+                              : span_bytes(kc, args.a.col_stride, dtype)) <= caches.l1d / 2;
+  // The microkernel has no words for packing B while reading A in place.
   a_in_place = (!a_read_often || a_close) && (b_in_place || !b_in_rows);
 
   const std::int64_t b_panel = aligned(the_kernel.nr * kc * size_of(dtype));
   a_bytes = 0;
   if (!a_in_place) a_bytes += 2 * panel_bytes(the_kernel);
   if (!b_in_place && !b_kept) a_bytes = 2 * panel_bytes(the_kernel) + b_panel;
+  one_tile = a_in_place && b_in_place && row_panels == 1 && args.n <= the_kernel.nr &&
+             args.k <= kKc && args.c.col_stride == 1;
   b_bytes = b_kept ? ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel : 0;
+}
+
+OneTile one_tile(const Plan& plan, const MatmulArgs& args) {
+  const int cols = static_cast<int>(args.n);
+  return {.tile = {.kc = args.k,
+                   .cols = cols,
+                   .a = args.a.data,
+                   .a_row_stride = args.a.row_stride,
+                   .a_col_stride = args.a.col_stride,
+                   .b = args.b.data,
+                   .b_stride = args.b.row_stride,
+                   .packed_b = nullptr,
+                   .c = args.c.data,
+                   .c_stride = args.c.row_stride,
+                   .accumulate = false,
+                   .epilogue = args.epilogue,
+                   .copy_from = nullptr,
+                   .copy_to = nullptr,
+                   .fetch = {}},
+          .run = plan.kernel->choose(static_cast<int>(args.m), cols, Operands::in_place)};
 }
 
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,

@@ -22,8 +22,18 @@ struct Plan {
   std::int64_t a_bytes;  // of each thread
   std::int64_t b_bytes;  // of all threads of a team together
 
+  bool one_tile;         // nothing to cut and nothing to pack
+
   Plan(const Kernel& kernel, const MatmulArgs& args);
 };
+
+// The tile of a product of one, and its microkernel. Many such products, as a batch of small
+// matrices has, are this tile with other addresses: what run_product decides anew takes longer.
+struct OneTile {
+  Tile tile;
+  RunTile run;
+};
+OneTile one_tile(const Plan& plan, const MatmulArgs& args);
 
 // Computes the product; called by each thread of a team with the same arguments but for `a_panels`.
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
