@@ -14,9 +14,10 @@ void activate(Activation activation, const RowKernels& kernels, const Elementwis
               int threads) {
   const Bound bound{.activation = activation, .run = kernels.activate};
   const RowFunction f{.run =
-                          [](const void* context, std::int64_t n, const void* x, void* y) {
+                          [](const void* context, const Row& row) {
                             const auto* b = static_cast<const Bound*>(context);
-                            b->run(b->activation, n, x, y);
+                            b->run(b->activation, row.n, row.data[0], row.data[1]);
+                            return true;
                           },
                       .context = &bound};
   if (activation == Activation::softmax) {

@@ -135,8 +135,13 @@ def _misaligned(x: Array) -> Array:
     return view
 
 
+def _filler(dtype: np.dtype[Any]) -> Any:
+    """Return what must not be read: NaN, where the dtype has it."""
+    return 77 if dtype.kind in "?bui" else np.nan
+
+
 def _strided(x: Array) -> Array:
-    spread = np.full([3 * n for n in x.shape], np.nan, x.dtype)
+    spread = np.full([3 * n for n in x.shape], _filler(x.dtype), x.dtype)
     view = spread[tuple(slice(1, None, 3) for _ in x.shape)]
     view[...] = x
     return view
@@ -148,7 +153,7 @@ def _reversed(x: Array) -> Array:
 
 
 def _padded_rows(x: Array) -> Array:
-    wide = np.full((*x.shape[:-1], x.shape[-1] + 5), np.nan, x.dtype)
+    wide = np.full((*x.shape[:-1], x.shape[-1] + 5), _filler(x.dtype), x.dtype)
     wide[..., : x.shape[-1]] = x
     return wide[..., : x.shape[-1]]
 

@@ -20,7 +20,10 @@ import support
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMPUTING = ["matmul", "relu", "dense", "linear"]
+COMPUTING = [
+    *("matmul", "relu", "dense", "linear", "einsum"),
+    *("multiply", "add", "subtract", "greater", "all_greater", "where", "where_greater"),
+]
 PUBLIC = [name for name in hotloops.__all__ if callable(getattr(hotloops, name))]
 MODULES = [info.name for info in pkgutil.walk_packages(hotloops.__path__, "hotloops.")]
 MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core", "__main__")))]
@@ -30,6 +33,14 @@ SIGNATURES = {
     "relu": "(x, /, out=None)",
     "dense": "(x, kernel, bias=None, *, activation=None, out=None, precision=None)",
     "linear": "(x, weight, bias=None, *, activation=None, out=None, precision=None)",
+    "multiply": "(a, b, /, out=None)",
+    "add": "(a, b, /, out=None)",
+    "subtract": "(a, b, /, out=None)",
+    "greater": "(a, b, /, out=None)",
+    "all_greater": "(a, b, /)",
+    "where": "(condition, x, y, /, out=None)",
+    "where_greater": "(a, b, x, y, /, out=None)",
+    "einsum": "(subscripts, *operands, out=None, optimize=True)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "threads": "(n)",

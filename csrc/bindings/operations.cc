@@ -1,4 +1,4 @@
-// matmul, dense and relu on arrays that need no conversion. What does need one is answered with
+// matmul and dense on arrays that need no conversion. What does need one is answered with
 // NotImplemented, and python/hotloops/_array_likes.py takes over.
 
 #include <pybind11/stl.h>
@@ -15,30 +15,15 @@
 #include "activate.h"
 #include "bindings/array.h"
 #include "bindings/bindings.h"
+#include "bindings/calls.h"
 #include "dense.h"
 #include "dispatch.h"
 #include "matmul.h"
-#include "relu.h"
-#include "threads.h"
 
 namespace py = pybind11;
 
 namespace hotloops {
 namespace {
-
-py::object not_implemented() { return py::reinterpret_borrow<py::object>(Py_NotImplemented); }
-
-// Below this many multiply-adds or elements a call is over before another thread could have taken
-// the GIL or a share of the work.
-constexpr std::int64_t kTinyWork = 1 << 15;
-
-// Runs f(threads), with the GIL released and all threads that the caller may use, or at once.
-template <class F>
-void compute(std::int64_t work, F f) {
-  if (work < kTinyWork) return f(1);
-  const py::gil_scoped_release release;
-  f(num_threads());
-}
 
 // What the arguments are called in error messages.
 struct Names {
@@ -139,12 +124,6 @@ struct Product {
   }
 };
 
-// An output array that the kernels can write to directly.
-bool fits(const Array& out, const Array& like, std::span<const std::int64_t> shape) {
-  return out.writable && out.api == like.api && out.dtype == like.dtype &&
-         std::ranges::equal(out.dims(), shape) && !overlaps_itself(out);
-}
-
 bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.dtype == y.dtype; }
 
 // The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
@@ -152,15 +131,11 @@ bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.dtyp
 py::object output(py::handle out, const Array& like, std::span<const std::int64_t> shape,
                   std::initializer_list<const Array*> operands, Array& view_of_it) {
   if (out.is_none()) return new_array(like, shape, view_of_it);
-  if (!view(out, view_of_it) || !fits(view_of_it, like, shape)) return {};
+  if (!view(out, view_of_it) || !fits(view_of_it, like.api, like.type, shape)) return {};
   for (const Array* operand : operands) {
     if (overlap(view_of_it, *operand)) return {};
   }
   return py::reinterpret_borrow<py::object>(out);
-}
-
-py::object finish(py::handle out, py::object array, const Array& v) {
-  return out.is_none() ? result(std::move(array), v) : std::move(array);
 }
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
@@ -274,77 +249,25 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   return finish(out, std::move(array), y);
 }
 
-// relu(x) and the other activations on arrays.
-py::object activate_array(Activation activation, py::handle x_object, py::handle out) {
+py::object activate_array(py::handle name, py::handle x_object) {
+  const Activation activation = activation_named("activate", name);
   Array x;
   if (!view(x_object, x)) return not_implemented();
   Array y;
-  py::object array;
-  if (out.is_none()) {
-    array = new_array_like(x_object, x, y);
-  } else {
-    if (!view(out, y) || !fits(y, x, x.dims()) || (overlap(y, x) && !same_memory(y, x))) {
-      return not_implemented();
-    }
-    array = py::reinterpret_borrow<py::object>(out);
-  }
+  py::object array = new_array(x, x.dims(), y);
   std::array<ElementwiseDim, kMaxDims> dims;
   std::int64_t work = 1;
   for (int d = 0; d < x.ndim; ++d) {
-    dims[d] = {.size = x.shape[d], .x_stride = x.strides[d], .y_stride = y.strides[d]};
+    dims[d] = {.size = x.shape[d], .strides = {x.strides[d], y.strides[d]}};
     work *= x.shape[d];
   }
   const ElementwiseArgs args{
-      .dtype = x.dtype,
-      .x = x.data,
-      .y = y.data,
-      .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(x.ndim)),
-      .y_is_new = out.is_none()};
-  compute(work, [&](int threads) {
-    if (activation == Activation::relu) {
-      relu(row_kernels(x.dtype), args, threads);
-    } else {
-      activate(activation, row_kernels(x.dtype), args, threads);
-    }
-  });
-  return finish(out, std::move(array), y);
-}
-
-// Calls F(args...) for CPython's vector call protocol. pybind11's own dispatch is more general and
-// takes 30 ns more, a tenth of a small product.
-template <auto F, std::size_t... I>
-PyObject* call(PyObject* const* args, std::index_sequence<I...>) {
-  try {
-    return F(py::handle(args[I])...).release().ptr();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::invalid_argument& error) {
-    PyErr_SetString(PyExc_ValueError, error.what());
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
-}
-
-template <auto F, std::size_t Count>
-PyObject* fast_call(PyObject* /*module*/, PyObject* const* args, Py_ssize_t count) {
-  if (std::cmp_not_equal(count, Count)) {
-    return PyErr_Format(PyExc_TypeError, "expected %zu positional arguments, got %zd", Count,
-                        count);
-  }
-  return call<F>(args, std::make_index_sequence<Count>{});
-}
-
-template <auto F, std::size_t Count>
-PyMethodDef method(const char* name, const char* signature) {
-  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fast_call<F, Count>)),
-          METH_FASTCALL, signature};
-}
-
-py::object relu_array(py::handle x, py::handle out) {
-  return activate_array(Activation::relu, x, out);
+      .arrays = 2,
+      .has_result = true,
+      .array = {{x.data, x.type}, {y.data, y.type}},
+      .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(x.ndim))};
+  compute(work, [&](int threads) { activate(activation, row_kernels(x.dtype), args, threads); });
+  return result(std::move(array), y);
 }
 
 }  // namespace
@@ -354,19 +277,13 @@ void register_operations(py::module_& m) {
   static PyMethodDef methods[] = {
       method<matmul_arrays, 3>("matmul",
                                "matmul(a: object, b: object, out: object, /) -> typing.Any"),
-      method<relu_array, 2>("relu", "relu(x: object, out: object, /) -> typing.Any"),
       method<dense_arrays, 6>("dense",
                               "dense(x: object, kernel: object, bias: object, activation: object, "
                               "out: object, transposed: bool, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
 
-  m.def(
-      "activate",
-      [](py::handle name, py::handle x) {
-        return activate_array(activation_named("activate", name), x, py::none());
-      },
-      py::arg("name"), py::arg("x"), py::pos_only());
+  m.def("activate", &activate_array, py::arg("name"), py::arg("x"), py::pos_only());
   m.def("matmul_shape", &matmul_shape, py::arg("a"), py::arg("b"));
   m.def("dense_shape", &dense_shape, py::arg("x"), py::arg("kernel"), py::arg("bias"),
         py::arg("transposed"));

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from hotloops import ladder, naive
 from hotloops._core import __version__
-from hotloops._operations import dense, linear, matmul, relu
+from hotloops._elementwise import (
+    add,
+    all_greater,
+    greater,
+    multiply,
+    relu,
+    subtract,
+    where,
+    where_greater,
+)
+from hotloops._operations import dense, linear, matmul
 from hotloops._settings import (
     get_num_threads,
     isa,
@@ -22,17 +32,24 @@ from hotloops._settings import (
 
 __all__ = [
     "__version__",
+    "add",
+    "all_greater",
     "dense",
     "get_num_threads",
+    "greater",
     "isa",
     "isas",
     "ladder",
     "linear",
     "matmul",
+    "multiply",
     "naive",
     "relu",
     "set_num_threads",
     "show_config",
+    "subtract",
     "threads",
     "use_isa",
+    "where",
+    "where_greater",
 ]
