@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.resources
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def test_public_names_are_documented(name: str) -> None:
     takes = [p for p in inspect.signature(value).parameters if p != "self"]
     assert ("Parameters" in sections) == bool(takes)
     for parameter in takes:
-        assert f"\n{parameter} : " in text
+        assert re.search(rf"\n\*?{parameter} : ", text)
     if not inspect.isclass(value) and name != "set_num_threads":
         assert "Returns" in sections
 

@@ -128,7 +128,9 @@ def test_special_values(dtype: np.dtype[Any]) -> None:
             actual, expected = getattr(hotloops, function)(a, b), reference(a, b)
             np.testing.assert_array_equal(actual, expected)
             numbers = expected == expected
-            np.testing.assert_array_equal(np.signbit(actual[numbers]), np.signbit(expected[numbers]))
+            np.testing.assert_array_equal(
+                np.signbit(actual[numbers]), np.signbit(expected[numbers])
+            )
 
 
 def test_the_formulas_of_relu_differ_on_specials() -> None:
@@ -143,7 +145,9 @@ def test_the_formulas_of_relu_differ_on_specials() -> None:
     np.testing.assert_array_equal(half_of_sum, [np.nan, 0.0, np.inf, np.nan])
 
 
-@pytest.mark.parametrize(("code", "other"), list(itertools.product("?bBhHiIlLqQefdgFDGO", repeat=2)))
+@pytest.mark.parametrize(
+    ("code", "other"), list(itertools.product("?bBhHiIlLqQefdgFDGO", repeat=2))
+)
 def test_every_pair_of_types_is_as_numpy_has_it(code: str, other: str) -> None:
     a, b = support.small_integers(1, (3, 4), code), support.small_integers(2, (4,), other)
     for function, reference in BINARY.items():

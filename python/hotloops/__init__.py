@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hotloops import ladder, naive
 from hotloops._core import __version__
+from hotloops._einsum import einsum
 from hotloops._elementwise import (
     add,
     all_greater,
@@ -35,6 +36,7 @@ __all__ = [
     "add",
     "all_greater",
     "dense",
+    "einsum",
     "get_num_threads",
     "greater",
     "isa",

@@ -55,9 +55,11 @@ def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
-        NumPy arrays, torch CPU tensors, Python scalars, or what NumPy makes arrays of. Shapes are
-        broadcast: aligned at the last dimension, sizes equal or 1. What is stretched is not copied.
+    a : array_like
+        NumPy array, torch CPU tensor, Python scalar, or what NumPy makes an array of.
+    b : array_like
+        The same. Shapes are broadcast: aligned at the last dimension, sizes equal or 1. What is
+        stretched is not copied.
     out : ndarray or Tensor, optional
         Where the result is written, cast as 'same_kind' if it has another dtype; `a` or `b` itself
         works in place.
@@ -101,8 +103,10 @@ def add(a: Any, b: Any, /, out: Any = None) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
-        As those of `multiply`.
+    a : array_like
+        As that of `multiply`.
+    b : array_like
+        As that of `multiply`.
     out : ndarray or Tensor, optional
         Where the result is written; `a` or `b` itself works in place.
 
@@ -135,8 +139,10 @@ def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
-        As those of `multiply`.
+    a : array_like
+        As that of `multiply`.
+    b : array_like
+        As that of `multiply`.
     out : ndarray or Tensor, optional
         Where the result is written; `a` or `b` itself works in place.
 
@@ -169,8 +175,10 @@ def greater(a: Any, b: Any, /, out: Any = None) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
-        As those of `multiply`.
+    a : array_like
+        As that of `multiply`.
+    b : array_like
+        As that of `multiply`.
     out : ndarray or Tensor, optional
         Where the result is written.
 
@@ -207,8 +215,10 @@ def all_greater(a: Any, b: Any, /) -> bool:
 
     Parameters
     ----------
-    a, b : array_like
-        As those of `multiply`.
+    a : array_like
+        As that of `multiply`.
+    b : array_like
+        As that of `multiply`.
 
     Returns
     -------
@@ -244,8 +254,10 @@ def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     ----------
     condition : array_like
         Truth values; numbers are true unless they are zero.
-    x, y : array_like
-        What to choose from. All three shapes are broadcast, as those of `multiply`.
+    x : array_like
+        Chosen where the condition is true.
+    y : array_like
+        Chosen where it is false. All three shapes are broadcast, as those of `multiply`.
     out : ndarray or Tensor, optional
         Where the result is written; `x` or `y` itself works in place.
 
@@ -282,10 +294,14 @@ def where_greater(a: Any, b: Any, x: Any, y: Any, /, out: Any = None) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
-        What is compared.
-    x, y : array_like
-        What to choose from. All four shapes are broadcast, as those of `multiply`.
+    a : array_like
+        Compared with `b`.
+    b : array_like
+        Compared with `a`.
+    x : array_like
+        Chosen where `a` is greater.
+    y : array_like
+        Chosen elsewhere. All four shapes are broadcast, as those of `multiply`.
     out : ndarray or Tensor, optional
         Where the result is written; any of the operands works in place.
 

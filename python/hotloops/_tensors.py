@@ -70,6 +70,11 @@ def out_array(out: Any) -> Any:
     return None if out is None else out.detach().numpy()
 
 
+def detached(out: Any) -> Any:
+    """Return what can be written to without autograd's notice: `out`, or its memory if a tensor."""
+    return out.detach() if is_tensor(out) else out
+
+
 def result_tensor(result: Any, out: Any) -> Any:
     """Return `out`, which has been written to, or a tensor on the memory of `result`."""
     return torch_module().from_numpy(np.asarray(result)) if out is None else out

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hotloops import _array_likes, _core, _tensors
+from hotloops._naive_einsum import einsum
 from hotloops._naive_elementwise import (
     add,
     all_greater,
@@ -46,6 +47,7 @@ __all__ = [
     "add",
     "all_greater",
     "dense",
+    "einsum",
     "gelu",
     "gelu_tanh",
     "greater",
