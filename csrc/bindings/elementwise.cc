@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -49,6 +50,66 @@ constexpr Operation kWhere = {ElementOp::where,        "where", 3,
                               {"condition", "x", "y"}, 1,       Result::as_last_operand};
 constexpr Operation kWhereGreater = {
     ElementOp::where_greater, "where_greater", 4, {"a", "b", "x", "y"}, 0, Result::as_last_operand};
+
+// A Python number that takes an operand's place: it has the type of its partner.
+union Scalar {
+  float f32;
+  double f64;
+  std::int32_t i32;
+  std::int64_t i64;
+};
+
+// The number in the type of `partner`, if NumPy and torch give it that type, and it fits exactly or
+// is rounded without a word. What they warn of or refuse is theirs to say.
+bool view_scalar(py::handle object, const Array& partner, Scalar& scalar, Array& v) {
+  const bool is_float = PyFloat_CheckExact(object.ptr()) != 0;
+  double real = 0;
+  int overflow = 0;
+  std::int64_t whole = 0;
+  if (is_float) {
+    real = PyFloat_AS_DOUBLE(object.ptr());
+  } else {
+    whole = PyLong_AsLongLongAndOverflow(object.ptr(), &overflow);
+    real = static_cast<double>(whole);
+    constexpr std::int64_t kExact = 1 << 24;
+    if (overflow != 0) return false;
+    const bool exact = -kExact <= whole && whole <= kExact;
+    if (!exact && partner.type != ElementType::i32 && partner.type != ElementType::i64) {
+      return false;
+    }
+  }
+  switch (partner.type) {
+    case ElementType::f32:
+      scalar.f32 = static_cast<float>(real);
+      if (std::isinf(scalar.f32) && !std::isinf(real)) return false;
+      break;
+    case ElementType::f64:
+      scalar.f64 = real;
+      break;
+    case ElementType::i32:
+      if (is_float || !std::in_range<std::int32_t>(whole)) return false;
+      scalar.i32 = static_cast<std::int32_t>(whole);
+      break;
+    case ElementType::i64:
+      if (is_float) return false;
+      scalar.i64 = whole;
+      break;
+    default:
+      return false;
+  }
+  v.api = partner.api;
+  v.data = reinterpret_cast<std::byte*>(&scalar);
+  v.type = partner.type;
+  v.ndim = 0;
+  v.shape = nullptr;
+  return true;
+}
+
+// The operand that an operand has its type from, if it has none of its own.
+std::size_t partner_of(const Operation& operation, std::size_t operand) {
+  const bool has_condition = operation.op == ElementOp::where;
+  return has_condition ? (operand == 0 ? 0 : 3 - operand) : operand ^ 1U;
+}
 
 // Whether there is a kernel for operands of these types and kinds.
 bool knows(const Operation& operation, std::span<const Array> operands) {
@@ -150,14 +211,14 @@ std::array<int, kMaxDims> memory_order(std::span<const Array> operands, const Sh
 
 // The result of an operation, in the caller's array or a new one. Null if the caller's cannot be
 // written to directly.
-py::object result_array(const Operation& operation, std::span<const py::handle> objects,
+py::object result_array(const Operation& operation, py::handle model,
                         std::span<const Array> operands, const Shape& shape, py::handle out,
                         Array& view) {
   const bool boolean = operation.result == Result::boolean;
   const Array& like = operands.back();
   if (out.is_none()) {
     const auto order = memory_order(operands, shape);
-    return new_array(objects.back(), like, boolean, shape.dims(),
+    return new_array(model, like, boolean, shape.dims(),
                      std::span(order).first(static_cast<std::size_t>(shape.ndim)), view);
   }
   const ElementType type = boolean ? ElementType::boolean : like.type;
@@ -171,8 +232,21 @@ py::object result_array(const Operation& operation, std::span<const py::handle> 
 py::object apply(const Operation& operation, std::span<const py::handle> objects, py::handle out) {
   const auto count = static_cast<std::size_t>(operation.operands);
   Array arrays[kMaxArrays];
+  Scalar scalars[kMaxOperands];
+  std::size_t model = count - 1;  // what the result is like
   for (std::size_t i = 0; i < count; ++i) {
-    if (!view_elements(objects[i], arrays[i])) return not_implemented();
+    PyObject* const object = objects[i].ptr();
+    const bool is_scalar = PyFloat_CheckExact(object) || PyLong_CheckExact(object);
+    if (!is_scalar) {
+      if (!view_elements(objects[i], arrays[i])) return not_implemented();
+      continue;
+    }
+    const std::size_t partner = partner_of(operation, i);
+    if (partner == i || partner >= count || !view_elements(objects[partner], arrays[partner]) ||
+        !view_scalar(objects[i], arrays[partner], scalars[i], arrays[i])) {
+      return not_implemented();
+    }
+    if (i == model) model = partner;
   }
   const std::span<const Array> operands(arrays, count);
   if (!knows(operation, operands)) return not_implemented();
@@ -181,7 +255,7 @@ py::object apply(const Operation& operation, std::span<const py::handle> objects
   const bool has_result = operation.result != Result::none;
   py::object array;
   if (has_result) {
-    array = result_array(operation, objects, operands, shape, out, arrays[count]);
+    array = result_array(operation, objects[model], operands, shape, out, arrays[count]);
     if (!array) return not_implemented();
   }
   std::array<ElementwiseDim, kMaxDims> dims;

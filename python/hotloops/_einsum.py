@@ -174,7 +174,7 @@ def _summed(x: _Labelled, needed: frozenset[str]) -> _Labelled:
 
 
 def _prepared(array: Any, term: Letters, sizes: dict[str, int]) -> _Labelled:
-    """Return the operand with each letter once: diagonals are taken, stretched dimensions left out."""
+    """Return the operand with each letter once: its diagonals, without stretched dimensions."""
     kept = dict.fromkeys(
         letter for letter, size in zip(term, array.shape, strict=True) if size == sizes[letter]
     )

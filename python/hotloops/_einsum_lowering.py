@@ -8,8 +8,8 @@ The letters of the two fall into four groups,
     summed      in both, and needed no more   k
 
 and a permutation of the dimensions makes of the contraction a `matmul` of shapes (batch, m, k) and
-(batch, k, n); where nothing is summed, an elementwise product. Nothing is copied for that, but where
-several letters of a group do not lie in memory as one dimension would.
+(batch, k, n); where nothing is summed, an elementwise product. Nothing is copied for that, but
+where several letters of a group do not lie in memory as one dimension would.
 
 Only letters, shapes and strides enter, so that what was found is kept for the next call.
 """
@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from hotloops._einsum_subscripts import Letters, Shape
+if TYPE_CHECKING:
+    from hotloops._einsum_subscripts import Letters, Shape
 
 # Fewer rows than this are copied to lie together, rather than made a batch of products.
 _ENOUGH_ROWS = 32

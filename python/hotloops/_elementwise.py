@@ -99,7 +99,7 @@ def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
 
 
 def add(a: Any, b: Any, /, out: Any = None) -> Any:
-    """Sum element by element, ``a + b``, as `numpy.add`.
+    """Sum element by element, ``a + b``, as `numpy.add`. A vector lands on each row of a matrix.
 
     Parameters
     ----------
@@ -122,8 +122,6 @@ def add(a: Any, b: Any, /, out: Any = None) -> Any:
 
     Examples
     --------
-    A vector lands on each row of a matrix:
-
     >>> import numpy as np
     >>> import hotloops as hl
     >>> hl.add(np.zeros((2, 3)), np.array([1.0, 2.0, 3.0]))
@@ -323,8 +321,6 @@ def where_greater(a: Any, b: Any, x: Any, y: Any, /, out: Any = None) -> Any:
 
     Examples
     --------
-    The larger of two, which `numpy.maximum` gives too, but for NaN:
-
     >>> import numpy as np
     >>> import hotloops as hl
     >>> a, b = np.array([1.0, 5.0, np.nan]), np.array([2.0, 3.0, 4.0])
