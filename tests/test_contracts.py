@@ -9,7 +9,6 @@ import importlib.resources
 import inspect
 import pkgutil
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 
 import hotloops
 import support
+from support import needs_proc, peak_extra_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,24 +144,6 @@ def test_out_is_never_read(isa: str, dtype: np.dtype[Any], fill: float) -> None:
 
 
 # --- Memory -----------------------------------------------------------------------------------
-
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def _resident(field: str) -> int:
-    lines = (line.split() for line in STATUS.read_text().splitlines())
-    return next(int(line[1]) for line in lines if line[0] == f"{field}:") * 1024
-
-
-def peak_extra_memory(call: Callable[[], Any]) -> int:
-    """Return by how many bytes a call raises the peak of this process' resident memory."""
-    CLEAR.write_text("5")  # resets the peak
-    before = _resident("VmRSS")
-    call()
-    return _resident("VmHWM") - before
-
-
-needs_proc = pytest.mark.skipif(not CLEAR.exists(), reason="/proc/self/clear_refs is Linux's")
 
 
 @needs_proc

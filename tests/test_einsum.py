@@ -77,7 +77,7 @@ def test_values(twins: Any, dtype: str, subscripts: str, shapes: Any) -> None:
     np.testing.assert_array_equal(actual, expected)
     assert isinstance(actual, np.ndarray) == (np.ndim(expected) > 0)
     for order in ("C", "F"):
-        out = np.full_like(expected, 77, order=order)  # type: ignore[call-overload]
+        out = np.full_like(expected, 77, order=order)
         assert twins.einsum(subscripts, *operands, out=out) is out
         np.testing.assert_array_equal(out, expected)
 

@@ -349,5 +349,5 @@ def test_tensors_that_are_refused() -> None:
         hotloops.add(x, torch.ones(2))
     with pytest.raises(ValueError, match="add: out has shape"):
         hotloops.add(x, x, out=torch.ones(2))
-    with pytest.raises(TypeError, match="add: out has dtype torch.int32"):
+    with pytest.raises(TypeError, match=r"add: out has dtype torch\.int32"):
         hotloops.add(x, x, out=torch.ones(3, dtype=torch.int32))

@@ -16,6 +16,7 @@ Only letters, shapes and strides enter, so that what was found is kept for the n
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,7 +57,7 @@ class Layout(NamedTuple):
         real = [letter for letter in letters if self.size(letter) != 1]
         return 0 in self.shape or all(
             self.stride(outer) == self.size(inner) * self.stride(inner)
-            for outer, inner in zip(real, real[1:], strict=False)
+            for outer, inner in itertools.pairwise(real)
         )
 
     def by_stride(self, letters: Letters) -> Letters:

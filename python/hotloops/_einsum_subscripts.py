@@ -25,7 +25,7 @@ _ALPHABET = string.ascii_uppercase + string.ascii_lowercase
 
 
 class Step(NamedTuple):
-    """A contraction: operands `first` and `second` of the list are replaced by its result, at the end.
+    """A contraction: `first` and `second` of the operands give way to its result, at the end.
 
     `needed` are the letters of the result and of the operands that remain; `last` tells that there
     are none.

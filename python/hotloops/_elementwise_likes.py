@@ -72,7 +72,7 @@ _COMPARED = {"where_greater": ("a", "b")}
 
 
 def apply(function: str, named: dict[str, Any], out: Any) -> Any:
-    """Compute an operation of `_elementwise` where the core's function of the same name declines."""
+    """Compute an operation of `_elementwise` where the core's function of that name declines."""
     if _tensors.has_tensor(*named.values(), out):
         return _apply_to_tensors(function, named, out)
     out = _array_likes.unwrapped(out)

@@ -35,7 +35,7 @@ def places(shape: tuple[int, ...], of: tuple[int, ...]) -> list[tuple[int, ...]]
 
 
 def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
-    """``a * b`` element by element, like `hotloops.multiply`.
+    """Multiply element by element, like `hotloops.multiply`.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
 
 
 def add(a: Any, b: Any, /, out: Any = None) -> Any:
-    """``a + b`` element by element, like `hotloops.add`.
+    """Add element by element, like `hotloops.add`.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def add(a: Any, b: Any, /, out: Any = None) -> Any:
 
 
 def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
-    """``a - b`` element by element, like `hotloops.subtract`.
+    """Subtract element by element, like `hotloops.subtract`.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
 
 
 def greater(a: Any, b: Any, /, out: Any = None) -> Any:
-    """``a > b`` element by element, like `hotloops.greater`.
+    """Compare element by element, ``a > b``, like `hotloops.greater`.
 
     Examples
     --------
@@ -92,14 +92,11 @@ def all_greater(a: Any, b: Any, /) -> bool:
     """
     (a, b), _ = as_arrays("all_greater", {"a": a, "b": b}, None)
     _, rows = _rows("all_greater", {"a": a, "b": b})
-    for x, y in rows:
-        if not x > y:
-            return False
-    return True
+    return all(x > y for x, y in rows)
 
 
 def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
-    """``x if condition else y`` element by element, like `hotloops.where`.
+    """Take ``x if condition else y`` element by element, like `hotloops.where`.
 
     Examples
     --------
@@ -114,7 +111,7 @@ def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
 
 
 def where_greater(a: Any, b: Any, x: Any, y: Any, /, out: Any = None) -> Any:
-    """``x if a > b else y`` element by element, like `hotloops.where_greater`.
+    """Take ``x if a > b else y`` element by element, like `hotloops.where_greater`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From the callers' arrays and tensors to lists of Python numbers, and back: for the naive twins."""
+"""From the callers' arrays and tensors to lists of numbers, and back: for the naive twins."""
 
 from __future__ import annotations
 
