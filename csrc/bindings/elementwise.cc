@@ -107,8 +107,8 @@ bool view_scalar(py::handle object, const Array& partner, Scalar& scalar, Array&
 
 // The operand that an operand has its type from, if it has none of its own.
 std::size_t partner_of(const Operation& operation, std::size_t operand) {
-  const bool has_condition = operation.op == ElementOp::where;
-  return has_condition ? (operand == 0 ? 0 : 3 - operand) : operand ^ 1U;
+  if (operation.op != ElementOp::where) return operand ^ 1U;
+  return operand == 0 ? 0 : 3 - operand;
 }
 
 // Whether there is a kernel for operands of these types and kinds.
@@ -286,7 +286,8 @@ py::object apply(const Operation& operation, std::span<const py::handle> objects
 template <const Operation& operation, class... Handles>
 py::object call_with_out(Handles... handles) {
   const std::array<py::handle, sizeof...(Handles)> objects{handles...};
-  return apply(operation, std::span(objects).first(objects.size() - 1), objects.back());
+  const std::span<const py::handle> all = objects;
+  return apply(operation, all.first(all.size() - 1), all.back());
 }
 
 py::object all_greater(py::handle a, py::handle b) {

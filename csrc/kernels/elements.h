@@ -95,12 +95,13 @@ struct BFloat16 {
   using V = typename H::V;
   using Wide = typename H::Wide;
 
-  HOTLOOPS_INLINE static V widen(Wide bits) { return (V)(bits << 16); }
+  HOTLOOPS_INLINE static V widen(Wide bits) { return reinterpret_cast<V>(bits << 16); }
   // To nearest, ties to even. The sum would carry a NaN's payload into infinity: it is cut instead.
   HOTLOOPS_INLINE static Wide narrow(V values) {
-    const Wide bits = (Wide)values;
+    const Wide bits = reinterpret_cast<Wide>(values);
+    const Wide magnitude = bits & 0x7fffffff;
     const Wide rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    return (values != values ? bits | 0x400000 : rounded) >> 16;
+    return (magnitude > 0x7f800000 ? bits | 0x400000 : rounded) >> 16;
   }
 };
 
@@ -118,20 +119,23 @@ struct Float16 {
     const Wide magnitude = (bits & 0x7fff) << 13;
     const Wide normal = magnitude + kBias;
     const Wide special = normal + kBias;
-    const Wide subnormal = (Wide)(__builtin_convertvector((I)(bits & 0x3ff), V) * 0x1p-24f);
-    const Wide finite = magnitude < kNormal ? subnormal : normal;
-    return (V)((magnitude >= kInfinity ? special : finite) | (bits & 0x8000) << 16);
+    const I significand = reinterpret_cast<I>(bits & 0x3ff);
+    const V subnormal = __builtin_convertvector(significand, V) * 0x1p-24f;
+    const Wide finite = magnitude < kNormal ? reinterpret_cast<Wide>(subnormal) : normal;
+    const Wide unsigned_value = magnitude < kInfinity ? finite : special;
+    return reinterpret_cast<V>(unsigned_value | (bits & 0x8000) << 16);
   }
 
   // To nearest, ties to even. A subnormal is rounded by adding 0.5, whose last place is float16's.
   HOTLOOPS_INLINE static Wide narrow(V values) {
-    const Wide bits = (Wide)values;
+    const Wide bits = reinterpret_cast<Wide>(values);
     const Wide magnitude = bits & 0x7fffffff;
     const Wide normal = (magnitude - kBias + 0xfff + ((magnitude >> 13) & 1)) >> 13;
-    const Wide subnormal = (Wide)((V)magnitude + 0.5f) - 0x3f000000;
+    const V shifted = reinterpret_cast<V>(magnitude) + 0.5f;
+    const Wide subnormal = reinterpret_cast<Wide>(shifted) - 0x3f000000;
     const Wide finite = magnitude < kNormal + kBias ? subnormal : normal;
     const Wide quiet_nan = (magnitude >> 13 & 0x3ff) | 0x7e00;
-    const Wide special = values != values ? quiet_nan : Wide{} + 0x7c00;
+    const Wide special = magnitude > 0x7f800000 ? quiet_nan : Wide{} + 0x7c00;
     return (magnitude < kInfinity + kBias ? finite : special) | (bits >> 16 & 0x8000);
   }
 };
@@ -147,13 +151,13 @@ struct Input {
   const T* next;
   int64_t step;  // 0: stretched, and `next` is a whole vector
 
-  HOTLOOPS_INLINE typename F::V load() const { return F::load(next); }
+  [[nodiscard]] HOTLOOPS_INLINE typename F::V load() const { return F::load(next); }
   // The last vector of n elements, at least a vector.
-  HOTLOOPS_INLINE typename F::V load_end(int64_t n) const {
+  [[nodiscard]] HOTLOOPS_INLINE typename F::V load_end(int64_t n) const {
     return F::load(step == 0 ? next : next + (n - F::lanes));
   }
   // All of n elements, less than a vector; nothing beyond them is read.
-  HOTLOOPS_INLINE typename F::V load_few(int64_t n) const {
+  [[nodiscard]] HOTLOOPS_INLINE typename F::V load_few(int64_t n) const {
     if (step == 0) return load();
     T few[F::lanes] = {};
     for (int64_t i = 0; i < n; ++i) few[i] = next[i];

@@ -17,8 +17,6 @@ from hotloops._einsum_subscripts import Letters, Problem, Shape, solve, split_ar
 from hotloops._elementwise import multiply
 from hotloops._operations import matmul
 
-_NUMPY = (np.ndarray, np.generic)  # an intermediate result of rank 0 is a scalar
-
 
 class _Labelled(NamedTuple):
     """An array with a letter for each dimension, each once."""
@@ -193,7 +191,7 @@ def _prepared(array: Any, term: Letters, sizes: dict[str, int]) -> _Labelled:
 
 
 def _strides(array: Any) -> tuple[int, ...]:
-    return array.strides if isinstance(array, _NUMPY) else tuple(array.stride())
+    return tuple(array.stride()) if _tensors.is_tensor(array) else array.strides
 
 
 def _axes(letters: Letters, order: Letters) -> tuple[int, ...] | None:
@@ -204,7 +202,7 @@ def _axes(letters: Letters, order: Letters) -> tuple[int, ...] | None:
 def _viewed(array: Any, axes: tuple[int, ...] | None, shape: Shape | None) -> Any:
     """Permute and reshape; None leaves things as they are."""
     if axes is not None:
-        array = array.transpose(axes) if isinstance(array, _NUMPY) else array.permute(axes)
+        array = array.permute(axes) if _tensors.is_tensor(array) else array.transpose(axes)
     return array if shape is None else array.reshape(shape)
 
 
@@ -215,9 +213,9 @@ def _strided_view(array: Any, shape: list[int], strides: list[int]) -> Any:
 
 
 def _stretched_one(like: Any, count: int) -> Any:
-    if isinstance(like, _NUMPY):
-        return np.broadcast_to(np.ones((), like.dtype), count)
-    return like.new_ones(()).expand(count)
+    if _tensors.is_tensor(like):
+        return like.new_ones(()).expand(count)
+    return np.broadcast_to(np.ones((), like.dtype), count)
 
 
 def _copied(result: Any, out: Any) -> Any:
