@@ -176,10 +176,9 @@ void use_huge_pages(std::byte* data, std::int64_t bytes) {
   constexpr std::int64_t kLarge = 4 << 20;
   constexpr std::uintptr_t kPage = 4096;  // a multiple of the system's, or the advice is refused
   if (bytes < kLarge) return;
-  const auto begin = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t first = (begin + kPage - 1) / kPage * kPage;
-  madvise(reinterpret_cast<void*>(first), begin + static_cast<std::uintptr_t>(bytes) - first,
-          MADV_HUGEPAGE);
+  const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data) % kPage);
+  const std::int64_t skipped = misaligned == 0 ? 0 : static_cast<std::int64_t>(kPage) - misaligned;
+  madvise(data + skipped, static_cast<std::size_t>(bytes - skipped), MADV_HUGEPAGE);
 #endif
 }
 
@@ -289,7 +288,7 @@ py::object new_array(py::handle object, const Array& like, bool boolean,
   const ElementType type = boolean ? ElementType::boolean : like.type;
   if (c_order) return new_tensor(like, type, shape, v);
   std::array<std::int64_t, kMaxDims> in_memory;
-  py::tuple axes(ndim);
+  const py::tuple axes(ndim);
   for (int i = 0; i < ndim; ++i) {
     in_memory[i] = shape[order[i]];
     axes[order[i]] = i;

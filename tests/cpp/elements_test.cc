@@ -111,9 +111,9 @@ void test_call(const KernelSet& set, ElementOp op, bool stream, std::int64_t n, 
     for (std::int64_t i = 0; i < n; ++i) {
       const bool flag = has_flags && k == 0;
       const double value = static_cast<double>(random.next() % 9) - 4;
-      values.back().push_back(row.stretched[k] && i > 0 ? values.back()[0]
-                              : flag                    ? static_cast<double>(value > 0)
-                                                        : value);
+      const bool repeats = row.stretched[k] && i > 0;
+      const double own = flag ? static_cast<double>(value > 0) : value;
+      values.back().push_back(repeats ? values.back()[0] : own);
       if (flag) {
         condition[i] = static_cast<std::uint8_t>(values.back().back() * 255);
       } else {
