@@ -1,7 +1,17 @@
 #include "activate.h"
 
+#include <array>
+
+#include "blocking.h"
+#include "pack.h"
+#include "threads.h"
+
 namespace hotloops {
 namespace {
+
+// Bytes of a gradient that are worth a thread of their own: half of what elementwise.cc says for
+// the activations themselves, as there is another array to read and more to compute.
+constexpr std::int64_t kBytesPerThread = 1 << 17;
 
 struct Bound {
   Activation activation;
@@ -25,6 +35,36 @@ void activate(Activation activation, const RowKernels& kernels, const Elementwis
   } else {
     map_elements(args, f, threads);
   }
+}
+
+void activate_rows(Activation activation, const RowKernels& kernels, const ActivateRowsArgs& args,
+                   int threads) {
+  const std::array dims = {ElementwiseDim{.size = args.rows, .strides = {args.cols, args.cols}},
+                           ElementwiseDim{.size = args.cols, .strides = {1, 1}}};
+  const ElementType type = element_type(args.dtype);
+  activate(activation, kernels,
+           {.arrays = 2,
+            .has_result = true,
+            .array = {{const_cast<void*>(args.x), type}, {args.y, type}},
+            .dims = dims},
+           threads);
+}
+
+void activation_grad(Activation activation, const RowKernels& kernels,
+                     const ActivationGradArgs& args, int threads) {
+  const std::int64_t total = args.rows * args.cols;
+  if (total == 0) return;
+  const bool whole_rows = activation == Activation::softmax;
+  const std::int64_t unit = whole_rows ? args.cols : 64 / size_of(args.dtype);
+  parallel(
+      worthwhile_threads(total * size_of(args.dtype), kBytesPerThread, threads), [&](Team team) {
+        const Range range = part(total, unit, team.count, team.index);
+        const std::int64_t step = whole_rows ? args.cols : range.size();
+        for (std::int64_t i = range.begin; i < range.end; i += step) {
+          kernels.activation_grad(activation, step, at(args.saved, i, args.dtype),
+                                  at(args.grad_y, i, args.dtype), at(args.grad_x, i, args.dtype));
+        }
+      });
 }
 
 }  // namespace hotloops

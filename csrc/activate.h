@@ -10,4 +10,28 @@ namespace hotloops {
 void activate(Activation activation, const RowKernels& kernels, const ElementwiseArgs& args,
               int threads);
 
+// Contiguous arrays of rows. y may be x.
+struct ActivateRowsArgs {
+  DType dtype;
+  std::int64_t rows, cols;
+  const void* x;
+  void* y;
+};
+
+void activate_rows(Activation activation, const RowKernels& kernels, const ActivateRowsArgs& args,
+                   int threads);
+
+// Contiguous arrays of rows. grad_x may be one of the other two.
+struct ActivationGradArgs {
+  DType dtype;
+  std::int64_t rows, cols;
+  const void* saved;  // what the activation was applied to or its result: see saves_input
+  const void* grad_y;
+  void* grad_x;
+};
+
+// The gradient with respect to what the activation was applied to.
+void activation_grad(Activation activation, const RowKernels& kernels,
+                     const ActivationGradArgs& args, int threads);
+
 }  // namespace hotloops

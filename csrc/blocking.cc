@@ -42,53 +42,36 @@ const CacheSizes& cache_sizes() {
 }
 
 const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m) {
-  // The lowest tile that holds all rows, if one does.
+  // The lowest tile that holds all rows, or the tallest.
   for (std::size_t i = kernels.size(); i-- > 1;) {
     if (m <= kernels[i].mr) return kernels[i];
   }
-  // Otherwise the least time. That for a row, relative to the tallest tile: lower ones load B more
-  // often for the same work. The rows that a tile has too many cost as much as the others.
-  constexpr std::array<std::int64_t, kTileShapes> kTimePerRow{10, 13, 30};
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < kernels.size(); ++i) {
-    const auto time = [&](std::size_t shape) {
-      return round_up(m, kernels[shape].mr) * kTimePerRow[shape];
-    };
-    if (time(i) < time(best)) best = i;
-  }
-  return kernels[best];
+  return kernels.front();
 }
 
-Blocking choose_blocking(const Kernel& kernel, const CacheSizes& caches, std::int64_t m,
-                         std::int64_t n) {
-  if (m <= kernel.mr && n <= kernel.nr) return {.mc = kernel.mr, .nc = kernel.nr};
-  const std::int64_t size = size_of(kernel.dtype);
+std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n) {
+  if (n <= kernel.nr) return kernel.nr;
   // B's block takes three quarters of L2: every panel of A streams it into L1 once. The rest is for
   // C and A, which pass by. (Half of L2 was 1 to 3 % slower: A is packed once for each block of B.)
   // On CPUs with a small L2, B may overflow into L3 instead: with fewer than 256 columns A would be
   // packed and C loaded too often for too little work.
-  const std::int64_t nc = std::max<std::int64_t>(256, caches.l2 / 4 * 3 / (kKc * size));
-  // One panel of A at a time is in L1. Some more are packed at once only to spread the cost of
-  // starting; a quarter of L2 (what the loops the other way round wanted) was 3 % slower.
-  const std::int64_t mc = caches.l2 / 16 / (panel_pitch(kernel.dtype) * size);
-  return {.mc = even_block(m, mc, kernel.mr), .nc = even_block(n, nc, kernel.nr)};
+  const std::int64_t most =
+      std::max<std::int64_t>(256, caches.l2 / 2 / (kKc * size_of(kernel.dtype)));
+  return even_block(n, most, kernel.nr);
 }
 
-Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads) {
+Grid choose_grid(std::int64_t row_panels, std::int64_t col_panels, int threads) {
   Grid best{.rows = 1, .cols = 1};
   if (threads == 1) return best;
-  const std::int64_t row_panels = ceil_div(m, kernel.mr);
-  const std::int64_t col_panels = ceil_div(n, kernel.nr);
   std::int64_t least = row_panels * col_panels + 1;
   // The one whose largest share is smallest. Between equals the one with more rows: threads side by
   // side in a row of the grid pack the same rows of A each for themselves, while B is packed once.
-  for (int rows = threads; rows >= 1; --rows) {
-    if (threads % rows != 0) continue;
-    const int cols = threads / rows;
+  for (std::int64_t rows = std::min<std::int64_t>(threads, row_panels); rows >= 1; --rows) {
+    const std::int64_t cols = std::min(threads / rows, col_panels);
     const std::int64_t share = ceil_div(row_panels, rows) * ceil_div(col_panels, cols);
     if (share < least) {
       least = share;
-      best = {.rows = rows, .cols = cols};
+      best = {.rows = static_cast<int>(rows), .cols = static_cast<int>(cols)};
     }
   }
   return best;

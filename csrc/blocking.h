@@ -19,20 +19,16 @@ const CacheSizes& cache_sizes();
 // The tile shape for a product of m rows, of those that an ISA has: the one that wastes least.
 const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m);
 
-struct Blocking {
-  std::int64_t mc;  // rows of A packed at once, a multiple of mr
-  std::int64_t nc;  // columns of B packed at once, a multiple of nr
-};
+// Columns of B that are packed and used together, a multiple of nr.
+std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n);
 
-Blocking choose_blocking(const Kernel& kernel, const CacheSizes& caches, std::int64_t m,
-                         std::int64_t n);
-
-// The threads of a team as a grid over the rows and columns of C.
+// The threads of a team as a grid over the panels of rows and columns of C; not more than there are
+// panels.
 struct Grid {
   int rows, cols;
 };
 
-Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads);
+Grid choose_grid(std::int64_t row_panels, std::int64_t col_panels, int threads);
 
 struct Range {
   std::int64_t begin, end;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "blocking.h"
 #include "matmul.h"
@@ -129,7 +130,7 @@ class Blocks {
     return bytes;
   }
   [[nodiscard]] bool needs_buffers() const {
-    return std::any_of(buffered_, buffered_ + arrays_, [](bool buffered) { return buffered; });
+    return std::ranges::find(buffered_, true) != std::end(buffered_);
   }
   [[nodiscard]] std::int64_t result_bytes() const {
     return result_ < 0 ? 0 : elements_ * item_[result_];
@@ -296,7 +297,7 @@ class Blocks {
   ElementwiseDim dims_[kMaxDims + 1];
   std::int64_t elements_ = 1;
   bool at_once_ = false;  // all rows of a block in one call of the kernel
-  bool buffered_[kMaxArrays];
+  bool buffered_[kMaxArrays] = {};
   std::int64_t block_rows_ = 1;
   std::int64_t block_cols_ = 1;
   std::int64_t row_blocks_ = 1;

@@ -6,6 +6,7 @@
 
 #include "element.h"
 #include "epilogue.h"
+#include "update.h"
 
 namespace hotloops {
 
@@ -25,44 +26,74 @@ enum class Isa : std::uint8_t { baseline, neon, avx2, avx512 };
 // the same for every ISA and never tuned.
 inline constexpr std::int64_t kKc = 256;
 
-// Elements from one row of a packed A panel to the next. One cache line more than kKc: at a power
-// of two all rows of a panel would fall into the same few sets of L1.
-constexpr std::int64_t panel_pitch(DType dtype) { return kKc + 64 / size_of(dtype); }
+// Elements from one row of a packed A panel to the next. Not kKc, at which all rows of a panel
+// would fall into the same few sets of L1, nor any whole number of cache lines: then the
+// microkernel comes to new lines of all rows at once, and where B has pushed them out of L1 it
+// waits for them at once. Measured, the fraction of a line is worth 2 % for float64.
+constexpr std::int64_t panel_pitch(DType dtype) { return kKc + (dtype == DType::f32 ? 12 : 4); }
 
-// One call of a microkernel: C[mr, nr] = or += A[mr, kc] B[kc, nr], then the epilogue.
+// Values that a microkernel copies at a time.
+inline constexpr std::int64_t kCopyStep = 16;
+
+// One call of a microkernel: C = or += A B, then the epilogue.
 //
-//      b: kc rows of nr,           c: mr rows of nr, c_stride apart
-//         b_stride apart
-//      +--------------+
-//      |              |
-//      +--------------+
-//   a  +--------------+
-//   +--+              |            a: mr rows of kc, panel_pitch apart
-//   |  |      c       |
-//   +--+--------------+
+//      b: kc rows, b_stride apart    c: rows, c_stride apart
+//         +------+
+//         |      |
+//         |      |
+//         +------+
+//   a  +--+------+
+//      |  |  c   |                   a: rows of kc
+//      +--+------+
+//
+// Nothing beyond the valid rows and columns is read or written.
 struct Tile {
   std::int64_t kc;
+  int cols;  // of b and c
   const void* a;
+  std::int64_t a_row_stride, a_col_stride;  // unless packed: then panel_pitch and 1
   const void* b;
   std::int64_t b_stride;  // nr in a packed panel
+  void* packed_b;         // where to store b as a packed panel in passing, for Operands::pack_b
   void* c;
   std::int64_t c_stride;
   bool accumulate;    // add to what c holds: every block of k but the first
-  Epilogue epilogue;  // its bias points to this tile's nr values
+  Epilogue epilogue;  // of this tile's columns; its residual's rows are c_stride apart
+
+  // Work for the tiles to come, done in passing, so that nobody has to wait for memory: kc values
+  // to be copied, kc a multiple of kCopyStep; kc values each to be fetched. Null: nothing.
+  const void* copy_from;
+  void* copy_to;
+  const void* fetch[2];
 };
+
+// How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to
+// be packed.
+enum class Operands : std::uint8_t { in_place, packed_a, packed_a_pack_b };
+inline constexpr int kOperands = 3;
+
+using RunTile = void (*)(const Tile&);
 
 struct Kernel {
   const char* name;
   Isa isa;
   DType dtype;
   int mr, nr, kr;  // kr: values of k that one instruction takes together
-  void (*run)(const Tile&);
+  // The microkernel for tiles of so many rows and columns, at most mr and nr. To be asked once for
+  // many tiles: a choice for each, behind the call, took 100 cycles of 3600.
+  RunTile (*choose)(int rows, int cols, Operands operands);
 };
 
-// Functions over n contiguous values; x == y is allowed.
+// Functions over n contiguous values; the result may be written over an operand.
 struct RowKernels {
   // Softmax takes the n values for its whole row.
   void (*activate)(Activation activation, std::int64_t n, const void* x, void* y);
+  // grad_x = f'(x) grad_y of y = f(x). `saved` is the one of x and y that it is computed from:
+  // see saves_input. Softmax again takes a whole row.
+  void (*activation_grad)(Activation activation, std::int64_t n, const void* saved,
+                          const void* grad_y, void* grad_x);
+  // A step of an optimizer.
+  void (*update)(const Update& update);
 };
 
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.

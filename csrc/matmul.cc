@@ -45,6 +45,8 @@ struct Batch {
       result.a.data = at(result.a.data, i * dims[d].a_stride, dtype);
       result.b.data = at(result.b.data, i * dims[d].b_stride, dtype);
       result.c.data = at(result.c.data, i * dims[d].c_stride, dtype);
+      const void*& residual = result.epilogue.residual;
+      if (residual != nullptr) residual = at(residual, i * dims[d].c_stride, dtype);
     }
     return result;
   }

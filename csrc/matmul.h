@@ -18,7 +18,8 @@ struct View {
   [[nodiscard]] ConstView as_const() const { return {data, row_stride, col_stride}; }
 };
 
-// C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operand nor itself.
+// C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
+// itself. A residual has the strides of C.
 struct MatmulArgs {
   std::int64_t m, n, k;
   ConstView a, b;

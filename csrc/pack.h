@@ -1,8 +1,4 @@
 // Operands into panels: the order in which a microkernel reads them, whatever their strides.
-//
-// Rows and columns that a panel has but the operand has not are copies of its last row or column:
-// the microkernel then computes on nothing but the operand's values, and padding can raise no
-// floating-point exception that the result itself does not raise.
 
 #pragma once
 
@@ -28,11 +24,19 @@ inline void* at(void* p, std::int64_t elements, DType dtype) {
   return static_cast<std::byte*>(p) + elements * size_of(dtype);
 }
 
-// A[rows, depth] into panels of kernel.mr rows, each row panel_pitch apart; depth <= kKc.
-void pack_a(const Kernel& kernel, ConstView a, std::int64_t rows, std::int64_t depth, void* panels);
+inline ConstView from(const ConstView& view, std::int64_t row, std::int64_t col, DType dtype) {
+  return {.data = at(view.data, row * view.row_stride + col * view.col_stride, dtype),
+          .row_stride = view.row_stride,
+          .col_stride = view.col_stride};
+}
 
-// B[depth, cols] into panels of kernel.nr columns, each panel depth rows of nr values; depth <=
-// kKc.
-void pack_b(const Kernel& kernel, ConstView b, std::int64_t depth, std::int64_t cols, void* panels);
+// A[rows, depth] into rows panel_pitch apart. Any rectangle of a panel can be packed by itself.
+void pack_a(DType dtype, ConstView a, std::int64_t rows, std::int64_t depth, void* panel);
+
+// B[depth, cols] into depth rows of nr values. The columns that a panel has but B has not are
+// copies of the last one: the microkernel then computes on nothing but the operand's values, and
+// padding can raise no floating-point exception that the result itself does not raise.
+void pack_b(DType dtype, ConstView b, std::int64_t depth, std::int64_t cols, std::int64_t nr,
+            void* panel);
 
 }  // namespace hotloops

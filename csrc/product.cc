@@ -2,20 +2,25 @@
 // matrix multiplication" (2008), and BLIS.
 //
 //   for each block of nc columns of B and C                 3/4 of L2 (with kc)
-//     for each block of kc values of k          pack B      shared by all threads
-//       for each block of mc rows of A and C    pack A      one per thread
-//         for each panel of mr rows                         A's panel stays in L1
-//           for each panel of nr columns                    B's panels stream through L1
-//             the microkernel: one tile of C in registers
+//     for each block of kc values of k
+//       for each panel of up to mr rows                     A's panel stays in L1
+//         for each panel of nr columns                      B's panels stream through L1
+//           the microkernel: one tile of C in registers
 //
 // The two inner loops are the other way round than in BLIS. Measured on AVX-512, that is 2 to 5 %
 // faster: what streams through L1 is then one contiguous run, which is easily prefetched, and C is
 // walked along its rows.
+//
+// No time is set aside for packing. Of a row-major B, the microkernel itself stores the rows that
+// it loads, in the block's first row of tiles; of A, the next panel is packed in pieces between the
+// tiles of the current one, each piece fetched one tile earlier. Packing before multiplying, as
+// usual, took 7 to 10 % of the time of a large product: it waits for memory, and multiplying does
+// not.
 
 #include "product.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 
 #include "pack.h"
 
@@ -26,162 +31,393 @@ constexpr std::int64_t kMaxTileBytes = 4096;
 
 std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, 64); }
 
-ConstView from(const ConstView& view, std::int64_t row, std::int64_t col, DType dtype) {
-  return {.data = at(view.data, row * view.row_stride + col * view.col_stride, dtype),
-          .row_stride = view.row_stride,
-          .col_stride = view.col_stride};
+std::int64_t panel_bytes(const Kernel& kernel) {
+  return aligned(kernel.mr * panel_pitch(kernel.dtype) * size_of(kernel.dtype));
 }
 
 template <class T>
-void copy_tile(const void* src, std::int64_t src_rows, std::int64_t src_cols, void* dst,
-               std::int64_t dst_rows, std::int64_t dst_cols, std::int64_t m, std::int64_t n) {
+void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols, void* dst,
+                  std::int64_t dst_rows, std::int64_t dst_cols, std::int64_t m, std::int64_t n) {
   const T* from = static_cast<const T*>(src);
   T* to = static_cast<T*>(dst);
-  const bool contiguous = src_cols == 1 && dst_cols == 1;
-  for (std::int64_t i = 0; i < m; ++i, from += src_rows, to += dst_rows) {
-    if (contiguous) {
-      std::copy_n(from, n, to);
-    } else {
-      for (std::int64_t j = 0; j < n; ++j) to[j * dst_cols] = from[j * src_cols];
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      to[i * dst_rows + j * dst_cols] = from[i * src_rows + j * src_cols];
     }
   }
 }
 
-// The block of B that is in use: kc rows of k from `k` on, columns [first_col, end_col).
+// The block of B that is in use: kc rows of k from `k` on, columns [first_col, end_col). Columns
+// are counted with the plan's lead.
 struct BlockOfB {
   std::int64_t k, kc;
   std::int64_t first_col, end_col;
 };
 
+// A panel of A that is packed while another one is multiplied: a share of it with each tile.
+class PanelInProgress {
+ public:
+  PanelInProgress(DType dtype, const ConstView& a, std::int64_t rows, std::int64_t kc, void* panel,
+                  std::int64_t tiles)
+      : dtype_(dtype),
+        a_(a),
+        // Whole rows, unless the columns are what lies side by side in memory: then some columns.
+        by_rows_(a.row_stride != 1 || a.col_stride == 1),
+        rows_(rows),
+        kc_(kc),
+        length_(by_rows_ ? rows : ceil_div(kc, kColumns)),
+        step_(tiles == 0 ? 0 : ceil_div(length_ << kFraction, tiles)),
+        panel_(panel) {}
+
+  // Leaves the next row, if it is due and as long as the tile's, to the microkernel, and has it
+  // fetch the one after.
+  void hand_over(Tile& tile) {
+    progress_ += step_;
+    tile.copy_from = nullptr;
+    tile.fetch[0] = nullptr;
+    if (a_.col_stride != 1) return;
+    if (done_ < due() && kc_ == tile.kc && kc_ % kCopyStep == 0) {
+      tile.copy_from = row(done_);
+      tile.copy_to = packed(done_, 0);
+      ++done_;
+    }
+    if (done_ < length_) tile.fetch[0] = row(done_);
+  }
+
+  // Packs what else is due.
+  void catch_up() {
+    if (done_ < due()) pack_until(due());
+  }
+  void finish() { pack_until(length_); }
+
+ private:
+  [[nodiscard]] std::int64_t due() const { return std::min(progress_ >> kFraction, length_); }
+
+  [[nodiscard]] const void* row(std::int64_t i) const {
+    return at(a_.data, i * a_.row_stride, dtype_);
+  }
+  [[nodiscard]] void* packed(std::int64_t row, std::int64_t col) const {
+    return at(panel_, row * panel_pitch(dtype_) + col, dtype_);
+  }
+
+  void pack_until(std::int64_t end) {
+    if (by_rows_) {
+      pack_a(dtype_, from(a_, done_, 0, dtype_), end - done_, kc_, packed(done_, 0));
+    } else {
+      const std::int64_t col = done_ * kColumns;
+      pack_a(dtype_, from(a_, 0, col, dtype_), rows_, std::min(end * kColumns, kc_) - col,
+             packed(0, col));
+    }
+    done_ = end;
+  }
+
+  static constexpr std::int64_t kColumns = 4;  // that are transposed together
+  static constexpr int kFraction = 20;         // bits of step_; a division for each tile would show
+
+  DType dtype_;
+  ConstView a_;
+  bool by_rows_;
+  std::int64_t rows_, kc_;
+  std::int64_t length_, step_;
+  std::int64_t progress_ = 0, done_ = 0;
+  void* panel_;
+};
+
+// The rows of a block of B that is used next, fetched stretch by stretch while another is in use.
+class BlockInSight {
+ public:
+  BlockInSight() = default;
+  // From B[depth, cols] on, in the last of `tiles` tiles, a stretch of kKc values each.
+  BlockInSight(DType dtype, const ConstView& b, std::int64_t depth, std::int64_t cols,
+               std::int64_t tiles)
+      : dtype_(dtype),
+        b_(b),
+        stretches_(cols / kKc),
+        wait_(std::max<std::int64_t>(0, tiles - depth * stretches_)) {}
+
+  // The next stretch, or null.
+  const void* to_fetch() {
+    if (stretches_ == 0 || wait_-- > 0) return nullptr;
+    const void* stretch = at(b_.data, stretch_ * kKc, dtype_);
+    if (++stretch_ == stretches_) {
+      stretch_ = 0;
+      b_.data = at(b_.data, b_.row_stride, dtype_);
+    }
+    return stretch;
+  }
+
+ private:
+  DType dtype_ = DType::f32;
+  ConstView b_{};
+  std::int64_t stretches_ = 0, wait_ = 0;
+  std::int64_t stretch_ = 0;
+};
+
 class Product {
  public:
-  Product(const Plan& plan, const MatmulArgs& args, std::byte* a_panels, std::byte* b_panels)
-      : kernel_(*plan.kernel), plan_(plan), args_(args), a_panels_(a_panels), b_panels_(b_panels) {}
+  Product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
+          std::byte* b_panels)
+      : kernel_(*plan.kernel),
+        plan_(plan),
+        args_(args),
+        team_(team),
+        n_(plan.lead + args.n),
+        grid_(
+            choose_grid(plan.row_panels, ceil_div(std::min(plan.nc, n_), kernel_.nr), team.count)),
+        panels_(team.index < grid_.rows * grid_.cols
+                    ? part(plan.row_panels, 1, grid_.rows, team.index / grid_.cols)
+                    : Range{.begin = 0, .end = 0}),
+        a_panel_(a_panels),
+        next_a_panel_(a_panels + panel_bytes(kernel_)),
+        own_b_panel_(a_panels + 2 * panel_bytes(kernel_)),
+        b_panels_(b_panels) {}
 
-  void run(Team team) const {
-    const Grid grid = choose_grid(kernel_, args_.m, args_.n, team.count);
-    const Range rows = part(args_.m, kernel_.mr, grid.rows, team.index / grid.cols);
-    for (std::int64_t j = 0; j < args_.n; j += plan_.block.nc) {
-      const std::int64_t end = std::min(j + plan_.block.nc, args_.n);
-      Range cols = part(end - j, kernel_.nr, grid.cols, team.index % grid.cols);
-      cols = {.begin = j + cols.begin, .end = j + cols.end};
+  void run() {
+    if (!plan_.a_in_place && panels_.size() > 0) {
+      panel_of_a(0, panels_.begin, 1, a_panel_).finish();
+    }
+    for (std::int64_t j = 0; j < n_; j += plan_.nc) {
+      const std::int64_t end = std::min(j + plan_.nc, n_);
       std::int64_t k = 0;
       do {  // once for k == 0, too: zeros and the epilogue
-        const BlockOfB b{.k = k, .kc = std::min(kKc, args_.k - k), .first_col = j, .end_col = end};
-        team.barrier();  // until nobody reads the previous block
-        pack_share(team, b);
-        team.barrier();  // until all of this one is there
-        multiply(b, rows, cols);
+        multiply({.k = k, .kc = std::min(kKc, args_.k - k), .first_col = j, .end_col = end});
         k += kKc;
       } while (k < args_.k);
     }
   }
 
  private:
-  void pack_share(Team team, const BlockOfB& b) const {
-    Range cols = part(b.end_col - b.first_col, kernel_.nr, team.count, team.index);
-    if (plan_.b_in_place) {  // all but the last, narrow panel
-      cols.begin += cols.size() / kernel_.nr * kernel_.nr;
-    }
-    if (cols.size() == 0) return;
-    pack_b(kernel_, from(args_.b, b.k, b.first_col + cols.begin, kernel_.dtype), b.kc, cols.size(),
-           packed_panel(b, b.first_col + cols.begin));
+  [[nodiscard]] Range rows_of(std::int64_t panel) const {
+    return part(args_.m, 1, plan_.row_panels, panel);
   }
 
-  [[nodiscard]] void* packed_panel(const BlockOfB& b, std::int64_t j) const {
-    const std::int64_t cols = plan_.b_in_place ? 0 : j - b.first_col;
-    return at(static_cast<void*>(b_panels_), cols * b.kc, kernel_.dtype);
+  [[nodiscard]] PanelInProgress panel_of_a(std::int64_t k, std::int64_t panel, std::int64_t pieces,
+                                           void* packed) const {
+    const Range rows = rows_of(panel);
+    return {kernel_.dtype, from(args_.a, rows.begin, k, kernel_.dtype),
+            rows.size(),   std::min(kKc, args_.k - k),
+            packed,        pieces};
   }
 
-  void multiply(const BlockOfB& b, Range rows, Range cols) const {
-    for (std::int64_t i = rows.begin; i < rows.end; i += plan_.block.mc) {
-      const Range block{.begin = i, .end = std::min(i + plan_.block.mc, rows.end)};
-      pack_a(kernel_, from(args_.a, i, b.k, kernel_.dtype), block.size(), b.kc, a_panels_);
-      const void* a = a_panels_;
-      for (std::int64_t row = i; row < block.end; row += kernel_.mr) {
-        multiply_panel(b, a, row, std::min<std::int64_t>(kernel_.mr, block.end - row), cols);
-        a = at(a, kernel_.mr * panel_pitch(kernel_.dtype), kernel_.dtype);
-      }
-    }
-  }
+  void multiply(const BlockOfB& b) {
+    const bool shared = plan_.b_kept && team_.count > 1;
+    if (shared) team_.barrier();  // until nobody reads the previous block
 
-  // One panel of A's rows times the panels of B.
-  void multiply_panel(const BlockOfB& b, const void* a, std::int64_t i, std::int64_t height,
-                      Range cols) const {
-    const bool last = b.k + b.kc == args_.k;
-    for (std::int64_t j = cols.begin; j < cols.end; j += kernel_.nr) {
-      const std::int64_t width = std::min<std::int64_t>(kernel_.nr, b.end_col - j);
-      const bool in_place = plan_.b_in_place && width == kernel_.nr;
-      const Tile tile{
-          .kc = b.kc,
-          .a = a,
-          .b = in_place ? from(args_.b, b.k, j, kernel_.dtype).data : packed_panel(b, j),
-          .b_stride = in_place ? args_.b.row_stride : kernel_.nr,
-          .c = at(args_.c.data, i * args_.c.row_stride + j * args_.c.col_stride, kernel_.dtype),
-          .c_stride = args_.c.row_stride,
-          .accumulate = b.k > 0,
-          .epilogue = last ? epilogue_at(j) : Epilogue{}};
-      if (height == kernel_.mr && width == kernel_.nr && args_.c.col_stride == 1) {
-        kernel_.run(tile);
-      } else if (kernel_.dtype == DType::f32) {
-        run_on_scratch<float>(tile, height, width);
+    const std::int64_t width = b.end_col - b.first_col;
+    const std::int64_t column = team_.index % grid_.cols;
+    const Range cols = part(width, kernel_.nr, grid_.cols, column);
+    // The columns that this thread packs, if it is one of several that need them.
+    Range own = part(cols.size(), kernel_.nr, grid_.rows, team_.index / grid_.cols);
+    own = {.begin = cols.begin + own.begin, .end = cols.begin + own.end};
+
+    in_sight_ = next_block_of_b(b, own, panels_.size() * ceil_div(cols.size(), kernel_.nr));
+    for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
+      PanelInProgress next = next_panel_of_a(b, panel, ceil_div(cols.size(), kernel_.nr));
+      const bool first = panel == panels_.begin && !plan_.b_in_place;
+      if (first && shared) {
+        run_tiles(b, panel, own, true, next);
+        team_.barrier();  // until all of the block is there
+        run_tiles(b, panel, {.begin = cols.begin, .end = own.begin}, false, next);
+        run_tiles(b, panel, {.begin = own.end, .end = cols.end}, false, next);
       } else {
-        run_on_scratch<double>(tile, height, width);
+        run_tiles(b, panel, cols, first, next);
       }
+      if (!plan_.a_in_place) {
+        next.finish();
+        std::swap(a_panel_, next_a_panel_);
+      }
+    }
+    if (panels_.size() == 0 && shared) team_.barrier();
+  }
+
+  // What this thread multiplies after `panel` with block b.
+  [[nodiscard]] PanelInProgress next_panel_of_a(const BlockOfB& b, std::int64_t panel,
+                                                std::int64_t pieces) const {
+    if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, pieces, next_a_panel_);
+    if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, pieces, next_a_panel_);
+    if (b.end_col < n_) return panel_of_a(0, panels_.begin, pieces, next_a_panel_);
+    return panel_of_a(b.k, panel, 0, next_a_panel_);
+  }
+
+  [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, Range own,
+                                             std::int64_t tiles) const {
+    if (plan_.b_in_place || !plan_.b_kept || args_.b.col_stride != 1) return {};
+    BlockOfB next = b;
+    next.k += b.kc;
+    if (next.k >= args_.k) {
+      next.k = 0;
+      next.first_col = b.end_col;
+      if (next.first_col >= n_) return {};
+    }
+    const std::int64_t depth = std::min(kKc, args_.k - next.k);
+    const std::int64_t col = std::max(next.first_col + own.begin, plan_.lead) - plan_.lead;
+    return {kernel_.dtype, from(args_.b, next.k, col, kernel_.dtype), depth,
+            std::min(own.size(), args_.n - col), tiles};
+  }
+
+  // A panel of A times some columns of the block of B, which are packed if they have not been.
+  void run_tiles(const BlockOfB& b, std::int64_t panel, Range cols, bool pack,
+                 PanelInProgress& next) {
+    const Range rows = rows_of(panel);
+    const bool pack_in_passing = pack && args_.b.col_stride == 1;
+    Operands operands = Operands::in_place;
+    if (!plan_.a_in_place) {
+      operands = pack_in_passing ? Operands::packed_a_pack_b : Operands::packed_a;
+    }
+    const bool last_block = b.k + b.kc == args_.k;
+    Tile tile{.kc = b.kc,
+              .cols = kernel_.nr,
+              .a = plan_.a_in_place ? from(args_.a, rows.begin, b.k, kernel_.dtype).data : a_panel_,
+              .a_row_stride = args_.a.row_stride,
+              .a_col_stride = args_.a.col_stride,
+              .b = nullptr,
+              .b_stride = plan_.b_in_place || pack_in_passing ? args_.b.row_stride : kernel_.nr,
+              .packed_b = nullptr,
+              .c = nullptr,
+              .c_stride = args_.c.row_stride,
+              .accumulate = b.k > 0,
+              .epilogue = last_block ? args_.epilogue : Epilogue{},
+              .copy_from = nullptr,
+              .copy_to = nullptr,
+              .fetch = {}};
+    RunTile run = kernel_.choose(static_cast<int>(rows.size()), kernel_.nr, operands);
+    for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
+      const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
+      const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel_.nr, cols.end);
+      const std::int64_t j = begin - plan_.lead;
+      if (tile.cols != end - begin) {
+        tile.cols = static_cast<int>(end - begin);
+        run = kernel_.choose(static_cast<int>(rows.size()), tile.cols, operands);
+      }
+      const ConstView in_place = from(args_.b, b.k, j, kernel_.dtype);
+      if (plan_.b_in_place) {
+        tile.b = in_place.data;
+      } else {
+        void* panel_of_b = packed_panel(b, col);
+        tile.b = panel_of_b;
+        if (pack_in_passing) {
+          tile.b = in_place.data;
+          tile.packed_b = panel_of_b;
+        } else if (pack) {
+          pack_b(kernel_.dtype, in_place, b.kc, tile.cols, kernel_.nr, panel_of_b);
+        }
+      }
+      const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
+      tile.c = at(args_.c.data, in_c, kernel_.dtype);
+      if (last_block && args_.epilogue.bias != nullptr) {
+        tile.epilogue.bias = at(args_.epilogue.bias, j, kernel_.dtype);
+      }
+      if (last_block && args_.epilogue.residual != nullptr) {
+        tile.epilogue.residual = at(args_.epilogue.residual, in_c, kernel_.dtype);
+      }
+
+      if (!plan_.a_in_place) next.hand_over(tile);
+      tile.fetch[1] = in_sight_.to_fetch();
+      if (args_.c.col_stride == 1) {
+        run(tile);
+      } else {
+        run_on_scratch(run, tile, rows.size());
+      }
+      if (!plan_.a_in_place) next.catch_up();
     }
   }
 
-  [[nodiscard]] Epilogue epilogue_at(std::int64_t j) const {
-    Epilogue epilogue = args_.epilogue;
-    if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, j, kernel_.dtype);
-    return epilogue;
+  [[nodiscard]] void* packed_panel(const BlockOfB& b, std::int64_t col) const {
+    if (!plan_.b_kept) return own_b_panel_;
+    return at(static_cast<void*>(b_panels_), col * b.kc, kernel_.dtype);
   }
 
-  // A tile that sticks out of C, or whose columns are not contiguous there, is computed whole on a
-  // tile of its own.
-  template <class T>
-  void run_on_scratch(Tile tile, std::int64_t height, std::int64_t width) const {
+  // A tile whose columns are not contiguous in C is computed on one of its own.
+  void run_on_scratch(RunTile run, Tile tile, std::int64_t rows) const {
     alignas(64) std::byte scratch[kMaxTileBytes];
-    alignas(64) T bias[kMaxTileBytes / sizeof(T)];
+    alignas(64) std::byte residual[kMaxTileBytes];
+    const auto copy = [&](const void* from, std::int64_t from_row, std::int64_t from_col, void* to,
+                          std::int64_t to_row, std::int64_t to_col) {
+      const auto copy_tile =
+          kernel_.dtype == DType::f32 ? copy_tile_of<float> : copy_tile_of<double>;
+      copy_tile(from, from_row, from_col, to, to_row, to_col, rows, tile.cols);
+    };
     void* c = tile.c;
     tile.c = scratch;
     tile.c_stride = kernel_.nr;
     if (tile.accumulate) {
-      std::memset(scratch, 0, static_cast<std::size_t>(kernel_.mr * kernel_.nr) * sizeof(T));
-      copy_tile<T>(c, args_.c.row_stride, args_.c.col_stride, scratch, kernel_.nr, 1, height,
-                   width);
+      copy(c, args_.c.row_stride, args_.c.col_stride, scratch, kernel_.nr, 1);
     }
-    if (tile.epilogue.bias != nullptr) {
-      const T* valid = static_cast<const T*>(tile.epilogue.bias);
-      std::copy_n(valid, width, bias);
-      std::fill(bias + width, bias + kernel_.nr, valid[width - 1]);
-      tile.epilogue.bias = bias;
+    if (tile.epilogue.residual != nullptr) {
+      copy(tile.epilogue.residual, args_.c.row_stride, args_.c.col_stride, residual, kernel_.nr, 1);
+      tile.epilogue.residual = residual;
     }
-    kernel_.run(tile);
-    copy_tile<T>(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride, height, width);
+    run(tile);
+    copy(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride);
   }
 
   const Kernel& kernel_;
   const Plan& plan_;
   const MatmulArgs& args_;
-  std::byte* a_panels_;
-  std::byte* b_panels_;
+  Team team_;
+  std::int64_t n_;
+  Grid grid_;
+  Range panels_;   // of C's rows, this thread's
+  void* a_panel_;  // the one in use
+  void* next_a_panel_;
+  void* own_b_panel_;  // where none are kept
+  BlockInSight in_sight_;
+  std::byte* b_panels_;  // of the block in use, shared by the team
 };
+
+// Whether the rows of a panel, so far apart, lie close enough together to stay in L1 as they are:
+// in half of it, where no two of their lines compete for a set more than others do.
+bool fits_l1(std::int64_t rows, std::int64_t stride, DType dtype) {
+  return rows * std::abs(stride) * size_of(dtype) <= cache_sizes().l1d / 2;
+}
+
+// How many columns to put before C's first one for the tiles to begin at cache lines; 0 where that
+// cannot be or does not pay. NumPy aligns large arrays to 16 bytes only, and a tile whose rows
+// straddle lines takes 3 to 5 % longer; the tile more in each row of tiles takes half of one's
+// time.
+std::int64_t choose_lead(const Kernel& kernel, const View& c, std::int64_t n) {
+  constexpr std::int64_t kLine = 64;
+  constexpr std::int64_t kWorthwhileTiles = 24;
+  const std::int64_t size = size_of(kernel.dtype);
+  const auto misalignment =
+      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(c.data) % kLine);
+  if (n < kWorthwhileTiles * kernel.nr || c.col_stride != 1 || c.row_stride * size % kLine != 0 ||
+      misalignment % size != 0) {
+    return 0;
+  }
+  return misalignment / size % kernel.nr;  // a tile may be narrower than a line
+}
 
 }  // namespace
 
 Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
-    : kernel(&the_kernel),
-      block(choose_blocking(the_kernel, cache_sizes(), args.m, args.n)),
-      // Packing pays when a panel of B is read several times.
-      b_in_place(args.b.col_stride == 1 && args.m <= std::int64_t{2} * the_kernel.mr),
-      a_bytes(aligned(block.mc * panel_pitch(the_kernel.dtype) * size_of(the_kernel.dtype))),
-      b_bytes(aligned((b_in_place ? the_kernel.nr : block.nc) * std::min(args.k, kKc) *
-                      size_of(the_kernel.dtype))) {}
+    : kernel(&the_kernel), row_panels(ceil_div(args.m, the_kernel.mr)) {
+  const DType dtype = the_kernel.dtype;
+  const std::int64_t kc = std::min(args.k, kKc);
+  lead = choose_lead(the_kernel, args.c, args.n);
+  nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
+
+  // Packing pays when a panel is read several times.
+  const bool b_in_rows = args.b.col_stride == 1;
+  b_in_place = b_in_rows && (row_panels <= 2 || fits_l1(kc, args.b.row_stride, dtype));
+  b_kept = !b_in_place && row_panels > 1;
+  const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
+  const bool a_in_rows = args.a.col_stride == 1;
+  const bool a_close = a_in_rows ? fits_l1(the_kernel.mr, args.a.row_stride, dtype)
+                                 : fits_l1(kc, args.a.col_stride, dtype);
+  // The microkernel has no words for keeping B while reading A in place.
+  a_in_place = (!a_read_often || a_close) && (b_in_place || !b_in_rows);
+
+  const std::int64_t b_panel = aligned(the_kernel.nr * kc * size_of(dtype));
+  a_bytes = 0;
+  if (!a_in_place) a_bytes += 2 * panel_bytes(the_kernel);
+  if (!b_in_place && !b_kept) a_bytes = 2 * panel_bytes(the_kernel) + b_panel;
+  b_bytes = b_kept ? ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel : 0;
+}
 
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
                  std::byte* b_panels) {
-  Product(plan, args, a_panels, b_panels).run(team);
+  Product(plan, args, team, a_panels, b_panels).run();
 }
 
 }  // namespace hotloops

@@ -11,13 +11,16 @@
 
 namespace hotloops {
 
-// How products of one shape are cut up, and the packing buffers that follow from it.
+// How products of one shape and layout are computed, and the packing buffers that follow from it.
 struct Plan {
   const Kernel* kernel;
-  Blocking block;
-  bool b_in_place;       // B is read where it is; only its last, narrow panel is packed
-  std::int64_t a_bytes;  // for each thread
-  std::int64_t b_bytes;  // for all threads of a team together
+  std::int64_t row_panels;  // C is cut into so many panels of nearly equal height
+  std::int64_t lead;        // columns before the first one that tiles are aligned to
+  std::int64_t nc;          // columns of B in one block
+  bool a_in_place, b_in_place;
+  bool b_kept;           // packed panels of B are kept for the panels of A that follow
+  std::int64_t a_bytes;  // of each thread
+  std::int64_t b_bytes;  // of all threads of a team together
 
   Plan(const Kernel& kernel, const MatmulArgs& args);
 };

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -24,16 +25,23 @@ if TYPE_CHECKING:
 COMPUTING = [
     *("matmul", "relu", "dense", "linear", "einsum"),
     *("multiply", "add", "subtract", "greater", "all_greater", "where", "where_greater"),
+    *("dense_vjp", "matmul_vjp", "relu_vjp"),
 ]
 PUBLIC = [name for name in hotloops.__all__ if callable(getattr(hotloops, name))]
 MODULES = [info.name for info in pkgutil.walk_packages(hotloops.__path__, "hotloops.")]
 MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core", "__main__")))]
+if importlib.util.find_spec("torch") is None:
+    MODULES = [name for name in MODULES if not name.startswith("hotloops.torch")]
 
 SIGNATURES = {
     "matmul": "(a, b, /, out=None, *, dtype=None, precision=None)",
     "relu": "(x, /, out=None)",
-    "dense": "(x, kernel, bias=None, *, activation=None, out=None, precision=None)",
-    "linear": "(x, weight, bias=None, *, activation=None, out=None, precision=None)",
+    "dense": (
+        "(x, kernel, bias=None, *, activation=None, residual=None, out=None, precision=None)"
+    ),
+    "linear": (
+        "(x, weight, bias=None, *, activation=None, residual=None, out=None, precision=None)"
+    ),
     "multiply": "(a, b, /, out=None)",
     "add": "(a, b, /, out=None)",
     "subtract": "(a, b, /, out=None)",
@@ -42,6 +50,9 @@ SIGNATURES = {
     "where": "(condition, x, y, /, out=None)",
     "where_greater": "(a, b, x, y, /, out=None)",
     "einsum": "(subscripts, *operands, out=None, optimize=True)",
+    "dense_vjp": "(x, kernel, bias=None, *, activation=None)",
+    "matmul_vjp": "(a, b, /)",
+    "relu_vjp": "(x, /)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "threads": "(n)",
@@ -63,7 +74,7 @@ def signature(function: Callable[..., Any]) -> str:
 
 
 def test_the_public_names_are_those_of_the_design() -> None:
-    names = {*SIGNATURES, "naive", "ladder", "__version__"}
+    names = {*SIGNATURES, "naive", "nn", "ladder", "__version__"}
     assert set(hotloops.__all__) == names
     assert sorted(hotloops.__all__) == list(hotloops.__all__)
 
@@ -185,3 +196,13 @@ def test_dense_makes_no_temporary_of_the_outputs_size() -> None:
             lambda name=activation: hotloops.dense(x, kernel, bias, activation=name, out=out)  # type: ignore[misc]
         )
         assert extra < out.nbytes / 5
+
+
+@needs_proc
+@pytest.mark.parametrize("activation", [None, "relu", "softmax"])
+def test_dense_vjp_makes_at_most_one_temporary_of_the_outputs_size(activation: str | None) -> None:
+    x, kernel, grad_y = np.ones((BIG, 40)), np.ones((40, BIG)), np.ones((BIG, BIG))
+    _, pullback = hotloops.dense_vjp(x, kernel, np.ones(BIG), activation=activation)
+    pullback(grad_y)
+    temporaries = 0 if activation is None else 1
+    assert peak_extra_memory(lambda: pullback(grad_y)) < (temporaries + 0.2) * grad_y.nbytes

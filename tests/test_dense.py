@@ -122,6 +122,84 @@ def test_relu_keeps_nan(dtype: np.dtype[Any]) -> None:
     np.testing.assert_array_equal(y, np.array([[np.nan], [np.inf], [0], [3]], dtype))
 
 
+# --- Residuals --------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(("shape", "units"), SHAPES)
+def test_a_residual_is_added_before_the_activation(
+    dtype: np.dtype[Any], activation: Any, shape: tuple[int, ...], units: int
+) -> None:
+    x, kernel, bias = operands(shape, units, dtype)
+    residual = normal(4, (*shape[:-1], units), dtype)
+    for b in (bias, None):
+        y = hotloops.dense(x, kernel, b) + residual
+        if activation is not None:
+            y = _core.activate(activation, y)
+        options = {"activation": activation, "residual": residual}
+        assert_same_bits(hotloops.dense(x, kernel, b, **options), y)
+        assert_same_bits(hotloops.linear(x, kernel.T, b, **options), y)
+
+
+def test_small_integers_with_a_residual_are_exact(isa: str, dtype: np.dtype[Any]) -> None:
+    for m, k, n in support.tile_shapes(isa, dtype):
+        x, kernel = small_integers(1, (m, k), dtype), small_integers(2, (k, n), dtype)
+        residual = small_integers(3, (m, n), dtype)
+        expected = x.astype(np.int64) @ kernel.astype(np.int64) + residual.astype(np.int64)
+        np.testing.assert_array_equal(hotloops.dense(x, kernel, residual=residual), expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout_of_a_residual(dtype: np.dtype[Any], activation: Any, layout: str) -> None:
+    x, kernel, bias = operands((3, 13, 257), 41, dtype)
+    residual = normal(4, (3, 13, 41), dtype)
+    expected = hotloops.dense(x, kernel, bias, activation=activation, residual=residual)
+    options = {"activation": activation, "residual": LAYOUTS[layout](residual)}
+    assert_same_bits(hotloops.dense(x, kernel, bias, **options), expected)
+    for make in LAYOUTS.values():
+        out = make(np.full(expected.shape, np.nan, dtype))
+        if out.flags.writeable:
+            assert hotloops.dense(x, kernel, bias, out=out, **options) is out
+            assert_same_bits(out, expected)
+            without_bias = hotloops.dense(x, kernel, out=out, **options)
+            assert_same_bits(without_bias, hotloops.dense(x, kernel, **options))
+
+
+def test_out_may_be_the_residual(dtype: np.dtype[Any], activation: Any) -> None:
+    x, kernel, bias = operands((37, 513), 41, dtype)
+    residual = normal(4, (37, 41), dtype)
+    expected = hotloops.dense(x, kernel, bias, activation=activation, residual=residual)
+    for out in (residual.copy(), np.asfortranarray(residual)):
+        hotloops.dense(x, kernel, bias, activation=activation, residual=out, out=out)
+        assert_same_bits(out, expected)
+
+
+def test_a_stretched_residual(dtype: np.dtype[Any]) -> None:
+    x, kernel, bias = operands((37, 257), 41, dtype)
+    y = hotloops.dense(x, kernel, residual=np.broadcast_to(bias, (37, 41)))
+    assert_same_bits(y, hotloops.dense(x, kernel, bias))
+
+
+@pytest.mark.parametrize("shape", [(41,), (1, 41), (37, 1), (41, 37), (1, 37, 41), ()])
+def test_a_residual_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    x, kernel, bias = operands((37, 257), 41, np.dtype(np.float32))
+    for twin in (hotloops, hotloops.naive):
+        with pytest.raises(
+            ValueError, match=r"dense: residual has shape .*\(37, 41\).*broadcast_to"
+        ):
+            twin.dense(x[:, :3], kernel[:3], bias, residual=np.zeros(shape, np.float32))
+
+
+def test_types_of_a_residual() -> None:
+    x, kernel = small_integers(1, (3, 4), "f"), small_integers(2, (4, 5), "f")
+    for code in "efdiF":
+        residual = small_integers(3, (3, 5), code)
+        y = hotloops.dense(x, kernel, residual=residual)
+        assert y.dtype == (x @ kernel + residual).dtype
+        np.testing.assert_array_equal(y, x @ kernel + residual)
+        np.testing.assert_array_equal(hotloops.naive.dense(x, kernel, residual=residual), y)
+
+
 # --- Types and layouts ------------------------------------------------------------------------
 
 

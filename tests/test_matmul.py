@@ -56,6 +56,26 @@ def test_small_integers_are_exact_over_many_blocks(
     np.testing.assert_array_equal(hotloops.matmul(a, b), np.matmul(a, b))
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_tiles_follow_the_result_to_cache_lines(dtype: np.dtype[Any], threads: int) -> None:
+    # Where C begins within a cache line decides where its columns are cut; several blocks of k and
+    # of columns, each with less than a tile at its ends.
+    m, k, n = 31, KC + 44, 1600
+    a, b = small_integers(1, (m, k), dtype), small_integers(2, (k, n), dtype)
+    expected = np.matmul(a, b)
+    for offset in range(0, 64, dtype.itemsize):
+        memory = np.full(m * n * dtype.itemsize + 128, 0xFF, np.uint8)
+        start = -memory.ctypes.data % 64 + offset
+        out = memory[start : start + m * n * dtype.itemsize].view(dtype).reshape(m, n)
+        assert out.ctypes.data % 64 == offset
+        with hotloops.threads(threads):
+            hotloops.matmul(a, b, out=out)
+        np.testing.assert_array_equal(out, expected)
+        assert (memory[:start] == 0xFF).all()
+        assert (memory[start + out.nbytes :] == 0xFF).all()
+
+
 @pytest.mark.parametrize("make", [normal, wide_range], ids=lambda make: make.__name__)
 def test_identity_gives_the_operand_back(isa: str, dtype: np.dtype[Any], make: Any) -> None:
     shapes = [(k["mr"] + i, k["nr"] + i) for k in support.kernels_of(isa, dtype) for i in (0, 1)]

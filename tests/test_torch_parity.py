@@ -116,6 +116,10 @@ def test_dense_and_linear(torch_dtype: Any, activation: Any) -> None:
     out = torch.full_like(y, torch.nan)
     assert hotloops.linear(x, weight, bias, activation=activation, out=out) is out
     assert torch.equal(out, y)
+    again = hotloops.linear(x, weight, bias, activation=activation, residual=torch.zeros_like(y))
+    assert torch.equal(again, y)
+    stretched = bias.expand(y.shape)
+    assert torch.equal(hotloops.linear(x, weight, residual=stretched, activation=activation), y)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

@@ -104,6 +104,18 @@ const dlpack::ExchangeApi* exchange_api(PyTypeObject* type) {
 
 bool is_true(PyObject* object) { return object == Py_True; }
 
+// Whether torch records what is computed with tensors that require their gradient.
+bool records_gradients() {
+  static PyObject* torch = PyUnicode_InternFromString("torch");
+  static PyObject* is_grad_enabled = PyUnicode_InternFromString("is_grad_enabled");
+  const auto module = py::reinterpret_steal<py::object>(PyImport_GetModule(torch));
+  if (!module) return true;
+  const auto enabled =
+      py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(module.ptr(), is_grad_enabled));
+  PyErr_Clear();
+  return enabled.ptr() != Py_False;
+}
+
 // Whether the values in memory are not the tensor's values (torch's lazy negation), or autograd
 // would miss what is computed from them.
 bool needs_care(PyObject* tensor) {
@@ -113,7 +125,7 @@ bool needs_care(PyObject* tensor) {
   PyErr_Clear();  // another library's tensors have neither
   const auto negated = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, is_neg));
   PyErr_Clear();
-  return is_true(gradient.ptr()) || is_true(negated.ptr());
+  return (is_true(gradient.ptr()) && records_gradients()) || is_true(negated.ptr());
 }
 
 constexpr dlpack::DataType kTensorTypes[kElementTypes] = {
@@ -299,6 +311,14 @@ py::object new_array(py::handle object, const Array& like, bool boolean,
   return tensor;
 }
 
+py::object new_array_like(py::handle object, const Array& like, Array& v) {
+  if (like.api != nullptr) return new_array(like, like.dims(), v);
+  v.dtype = like.dtype;
+  return owned_numpy(PyArray_NewLikeArray(reinterpret_cast<PyArrayObject*>(object.ptr()),
+                                          NPY_KEEPORDER, nullptr, 0),
+                     v);
+}
+
 py::object result(py::object array, const Array& v) {
   if (v.ndim > 0 || v.api != nullptr) return array;
   return py::reinterpret_steal<py::object>(
@@ -335,6 +355,14 @@ bool same_memory(const Array& x, const Array& y) {
   return x.data == y.data && size_of(x.type) == size_of(y.type) &&
          std::ranges::equal(x.dims(), y.dims()) &&
          std::equal(x.strides, x.strides + x.ndim, y.strides);
+}
+
+bool same_layout(const Array& x, const Array& y) {
+  if (!std::ranges::equal(x.dims(), y.dims())) return false;
+  for (int d = 0; d < x.ndim; ++d) {
+    if (x.shape[d] > 1 && x.strides[d] != y.strides[d]) return false;
+  }
+  return true;
 }
 
 std::string shape_text(const Array& array) {

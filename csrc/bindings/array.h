@@ -31,7 +31,7 @@ struct Array {
 };
 
 // Fills `view` if kernels can work on the object as it is: a numpy.ndarray itself (subclasses have
-// semantics of their own) or a CPU tensor that needs no gradient, of a type that elementwise
+// semantics of their own) or a CPU tensor that autograd does not watch, of a type that elementwise
 // kernels know, native byte order, aligned. Everything else is false, and Python code's to convert.
 // (Not std::optional: moving the strides' half kilobyte twice a call was a tenth of a small
 // product's time.)
@@ -46,6 +46,9 @@ pybind11::object new_array(const Array& like, std::span<const std::int64_t> shap
 pybind11::object new_array(pybind11::handle object, const Array& like, bool boolean,
                            std::span<const std::int64_t> shape, std::span<const int> order,
                            Array& view);
+// A new array as `like` is: of a NumPy array in its memory order, of a tensor C-contiguous (as the
+// operators of hotloops.torch announce). `object` is the one that `like` views.
+pybind11::object new_array_like(pybind11::handle object, const Array& like, Array& view);
 
 // As NumPy returns results: rank 0 as a scalar.
 pybind11::object result(pybind11::object array, const Array& view);
@@ -55,7 +58,13 @@ bool overlap(const Array& out, const Array& in);
 // Whether two elements may be one.
 bool overlaps_itself(const Array& out);
 
+// Whether both are of the same library's arrays, and of one dtype.
+inline bool same_kind(const Array& x, const Array& y) {
+  return x.api == y.api && x.dtype == y.dtype;
+}
 bool same_memory(const Array& x, const Array& y);
+// Whether both have one shape, and their elements lie at the same distances.
+bool same_layout(const Array& x, const Array& y);
 
 // "(2, 3)"
 std::string shape_text(const Array& array);

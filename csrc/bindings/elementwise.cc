@@ -16,7 +16,7 @@
 
 #include "bindings/array.h"
 #include "bindings/bindings.h"
-#include "bindings/calls.h"
+#include "bindings/call.h"
 #include "dispatch.h"
 
 namespace py = pybind11;
@@ -283,11 +283,11 @@ py::object apply(const Operation& operation, std::span<const py::handle> objects
 }
 
 // The operands of an operation, and where its result goes, as CPython hands them over.
-template <const Operation& operation, class... Handles>
+template <const Operation* operation, class... Handles>
 py::object call_with_out(Handles... handles) {
   const std::array<py::handle, sizeof...(Handles)> objects{handles...};
   const std::span<const py::handle> all = objects;
-  return apply(operation, all.first(all.size() - 1), all.back());
+  return apply(*operation, all.first(all.size() - 1), all.back());
 }
 
 py::object all_greater(py::handle a, py::handle b) {
@@ -314,19 +314,19 @@ void register_elementwise(py::module_& m) {
   using H = py::handle;
   // The signatures are written as pybind11 writes them, for the stub generator.
   static PyMethodDef methods[] = {
-      method<call_with_out<kRelu, H, H>, 2>("relu",
-                                            "relu(x: object, out: object, /) -> typing.Any"),
-      method<call_with_out<kMultiply, H, H, H>, 3>(
+      method<call_with_out<&kRelu, H, H>, 2>("relu",
+                                             "relu(x: object, out: object, /) -> typing.Any"),
+      method<call_with_out<&kMultiply, H, H, H>, 3>(
           "multiply", "multiply(a: object, b: object, out: object, /) -> typing.Any"),
-      method<call_with_out<kAdd, H, H, H>, 3>(
+      method<call_with_out<&kAdd, H, H, H>, 3>(
           "add", "add(a: object, b: object, out: object, /) -> typing.Any"),
-      method<call_with_out<kSubtract, H, H, H>, 3>(
+      method<call_with_out<&kSubtract, H, H, H>, 3>(
           "subtract", "subtract(a: object, b: object, out: object, /) -> typing.Any"),
-      method<call_with_out<kGreater, H, H, H>, 3>(
+      method<call_with_out<&kGreater, H, H, H>, 3>(
           "greater", "greater(a: object, b: object, out: object, /) -> typing.Any"),
-      method<call_with_out<kWhere, H, H, H, H>, 4>(
+      method<call_with_out<&kWhere, H, H, H, H>, 4>(
           "where", "where(condition: object, x: object, y: object, out: object, /) -> typing.Any"),
-      method<call_with_out<kWhereGreater, H, H, H, H, H>, 5>(
+      method<call_with_out<&kWhereGreater, H, H, H, H, H>, 5>(
           "where_greater",
           "where_greater(a: object, b: object, x: object, y: object, out: object, /) -> "
           "typing.Any"),

@@ -9,6 +9,8 @@ PYBIND11_MODULE(_core, m) {
   static_cast<void>(hotloops::active_kernels());
   hotloops::register_operations(m);
   hotloops::register_elementwise(m);
+  hotloops::register_vjp(m);
   hotloops::register_settings(m);
   hotloops::register_ladder(m);
+  hotloops::register_training(m);
 }

@@ -15,7 +15,7 @@
 #include "activate.h"
 #include "bindings/array.h"
 #include "bindings/bindings.h"
-#include "bindings/calls.h"
+#include "bindings/call.h"
 #include "dense.h"
 #include "dispatch.h"
 #include "matmul.h"
@@ -124,8 +124,6 @@ struct Product {
   }
 };
 
-bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.dtype == y.dtype; }
-
 // The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
 // where out is None. Null if out is neither.
 py::object output(py::handle out, const Array& like, std::span<const std::int64_t> shape,
@@ -153,25 +151,6 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
     matmul(matmul_kernels(a.dtype), product.args, product.batch_dims(), threads);
   });
   return finish(out, std::move(array), c);
-}
-
-Activation activation_named(std::string_view function, py::handle name) {
-  if (name.is_none()) return Activation::none;
-  static constexpr std::pair<std::string_view, Activation> kNames[] = {
-      {"relu", Activation::relu},           {"gelu", Activation::gelu},
-      {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
-      {"tanh", Activation::tanh},           {"silu", Activation::silu},
-      {"softmax", Activation::softmax}};
-  if (py::isinstance<py::str>(name)) {
-    const auto text = name.cast<std::string_view>();
-    for (const auto& [known, activation] : kNames) {
-      if (text == known) return activation;
-    }
-  }
-  std::string message = std::string(function) + ": activation is " +
-                        py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, activation] : kNames) message += ", '" + std::string(known) + "'";
-  throw std::invalid_argument(message);
 }
 
 // A stand-in for operands of whatever kind and dtype, where only shapes matter.
@@ -224,15 +203,19 @@ py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<S
 
 // dense, or linear where `transposed`.
 py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handle bias_object,
-                        py::handle activation_name, py::handle out, py::handle is_transposed) {
+                        py::handle activation_name, py::handle residual_object, py::handle out,
+                        py::handle is_transposed) {
   const bool transposed = is_transposed.is(py::handle(Py_True));
   const Activation activation = activation_named(dense_names(transposed).function, activation_name);
   Array x;
   Array kernel;
   Array bias;
+  Array residual;
   const bool has_bias = !bias_object.is_none();
+  const bool has_residual = !residual_object.is_none();
   if (!view(x_object, x) || !view(kernel_object, kernel) || !same_kind(x, kernel) ||
-      (has_bias && (!view(bias_object, bias) || !same_kind(x, bias)))) {
+      (has_bias && (!view(bias_object, bias) || !same_kind(x, bias))) ||
+      (has_residual && (!view(residual_object, residual) || !same_kind(x, residual)))) {
     return not_implemented();
   }
   Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed);
@@ -240,8 +223,11 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   Array y;
   py::object array = output(out, x, product.result_shape(), {&x, &kernel}, y);
   if (!array || (has_bias && !out.is_none() && overlap(y, bias))) return not_implemented();
+  if (has_residual && (!same_layout(y, residual) || overlap(y, residual))) return not_implemented();
   product.write_to(y);
-  product.args.epilogue = {.bias = has_bias ? bias.data : nullptr, .activation = activation};
+  product.args.epilogue = {.bias = has_bias ? bias.data : nullptr,
+                           .residual = has_residual ? residual.data : nullptr,
+                           .activation = activation};
   compute(product.work(), [&](int threads) {
     dense(matmul_kernels(x.dtype), row_kernels(x.dtype), product.args, product.batch_dims(),
           threads);
@@ -254,7 +240,7 @@ py::object activate_array(py::handle name, py::handle x_object) {
   Array x;
   if (!view(x_object, x)) return not_implemented();
   Array y;
-  py::object array = new_array(x, x.dims(), y);
+  py::object array = new_array_like(x_object, x, y);
   std::array<ElementwiseDim, kMaxDims> dims;
   std::int64_t work = 1;
   for (int d = 0; d < x.ndim; ++d) {
@@ -272,18 +258,33 @@ py::object activate_array(py::handle name, py::handle x_object) {
 
 }  // namespace
 
+Activation activation_named(std::string_view function, py::handle name) {
+  if (name.is_none()) return Activation::none;
+  if (py::isinstance<py::str>(name)) {
+    const auto text = name.cast<std::string_view>();
+    for (const auto& [known, activation] : kActivationNames) {
+      if (text == known) return activation;
+    }
+  }
+  std::string message = std::string(function) + ": activation is " +
+                        py::repr(name).cast<std::string>() + " but must be None";
+  for (const auto& [known, activation] : kActivationNames)
+    message += ", '" + std::string(known) + "'";
+  throw std::invalid_argument(message);
+}
+
 void register_operations(py::module_& m) {
   // The signatures are written as pybind11 writes them, for the stub generator.
   static PyMethodDef methods[] = {
       method<matmul_arrays, 3>("matmul",
                                "matmul(a: object, b: object, out: object, /) -> typing.Any"),
-      method<dense_arrays, 6>("dense",
+      method<dense_arrays, 7>("dense",
                               "dense(x: object, kernel: object, bias: object, activation: object, "
-                              "out: object, transposed: bool, /) -> typing.Any"),
+                              "residual: object, out: object, transposed: bool, /) -> typing.Any"),
+      method<activate_array, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
 
-  m.def("activate", &activate_array, py::arg("name"), py::arg("x"), py::pos_only());
   m.def("matmul_shape", &matmul_shape, py::arg("a"), py::arg("b"));
   m.def("dense_shape", &dense_shape, py::arg("x"), py::arg("kernel"), py::arg("bias"),
         py::arg("transposed"));

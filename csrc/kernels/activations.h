@@ -1,9 +1,8 @@
-// Activation functions on vectors, and softmax on a row. No libm: the same bits on every ISA that
-// has fused multiply-add.
+// Activation functions on vectors. No libm: the same bits on every ISA that has fused multiply-add.
 //
-// Two rules make that so. A product is added at most once, and never to another product: which of
+// One rule makes that so. A product is added at most once, and never to another product: which of
 // two to fuse would be the compiler's choice. Where there are two, both are exact, and fusing
-// changes nothing. And a sum over a row has sixteen partial sums, whatever the vector.
+// changes nothing.
 //
 // Every function here needs e^x for x <= 0 only, of
 //
@@ -53,6 +52,8 @@ struct Numbers<float> {
   static constexpr int32_t kSignBit = INT32_MIN;
   static constexpr int32_t kHeadMask = ~0xfff;  // leaves 12 bits, whose square is exact
 
+  static constexpr float kSmallestNormal = 0x1p-126f;
+
   static constexpr float kLog2E = 0x1.715476p+0f;
   static constexpr float kLn2High = 0x1.62e4p-1f;  // 16 bits
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
@@ -76,6 +77,8 @@ struct Numbers<float> {
   static constexpr float kCubicLog2E = 0x1.a5a7dp-4f;
   static constexpr float kLn2OverCubicHigh = 0x1.36dap+3f;  // 16 bits
   static constexpr float kLn2OverCubicLow = -0x1.549446p-16f;
+
+  static constexpr float kInverseSqrt2Pi = 0x1.988454p-2f;
 };
 
 template <>
@@ -83,6 +86,8 @@ struct Numbers<double> {
   static constexpr int kMantissaBits = 52;
   static constexpr int64_t kSignBit = INT64_MIN;
   static constexpr int64_t kHeadMask = ~0x7ffffff;  // leaves 26 bits
+
+  static constexpr double kSmallestNormal = 0x1p-1022;
 
   static constexpr double kLog2E = 0x1.71547652b82fep+0;
   static constexpr double kLn2High = 0x1.62e42fefa4p-1;  // 41 bits
@@ -104,6 +109,8 @@ struct Numbers<double> {
   static constexpr double kCubicLog2E = 0x1.a5a7cf7572a98p-4;
   static constexpr double kLn2OverCubicHigh = 0x1.36d9d56d77p+3;  // 41 bits
   static constexpr double kLn2OverCubicLow = 0x1.4921390cf500dp-39;
+
+  static constexpr double kInverseSqrt2Pi = 0x1.9884533d43651p-2;
 };
 
 template <class S>
@@ -294,27 +301,41 @@ HOTLOOPS_INLINE typename S::V mills_denominator(typename S::V a, typename S::V s
   }
 }
 
-// x erfc(-x / sqrt 2) / 2. e^(-a^2 / 2) is as accurate as its argument is absolutely: a^2 is taken
+// kScale e^x as y = kScale 2^n and r: times_exp(y, r), or of a product with y.
+template <class S>
+struct SplitExp {
+  typename S::V power, rest;
+};
+
+// e^(-a^2 / 2), 0 <= a <= kGeluLimit. It is as accurate as its argument is absolutely: a^2 is taken
 // as head^2, exact, and the small rest (W. J. Cody, Rational Chebyshev approximations for the error
 // function, Math. Comp. 23, 1969).
 template <class S>
-HOTLOOPS_INLINE typename S::V gelu(typename S::V x) {
+HOTLOOPS_INLINE SplitExp<S> split_gaussian(typename S::V a, typename S::V square) {
   using V = typename S::V;
   using T = typename S::T;
   using N = Numbers<T>;
-  const V a = at_most<S>(magnitude<S>(x), N::kGeluLimit);
   const V head = head_of<S>(a);
-  const V square = a * a;
   const V shifted = square * (T(-0.5) * N::kLog2E) + N::kShifter;
   const V n = shifted - N::kShifter;
   const V half = head * T(-0.5);
   const V r = (half * head - n * N::kLn2High) + (a - head) * (half - a * T(0.5));
-  const V numerator = (a * power_of_two<S>(shifted)) * mills_numerator<S>(a, square);
-  return gate<S>(x, times_exp<S>(numerator, r - n * N::kLn2Low) / mills_denominator<S>(a, square));
+  return {power_of_two<S>(shifted), r - n * N::kLn2Low};
 }
 
-// x (1 + tanh u) / 2 = x / (1 + e^(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3). As in gelu the
-// exponent must be right absolutely:
+// x erfc(-x / sqrt 2) / 2
+template <class S>
+HOTLOOPS_INLINE typename S::V gelu(typename S::V x) {
+  using V = typename S::V;
+  const V a = at_most<S>(magnitude<S>(x), Numbers<typename S::T>::kGeluLimit);
+  const V square = a * a;
+  const SplitExp<S> exp = split_gaussian<S>(a, square);
+  const V numerator = (a * exp.power) * mills_numerator<S>(a, square);
+  return gate<S>(x, times_exp<S>(numerator, exp.rest) / mills_denominator<S>(a, square));
+}
+
+// kScale / (1 + e^(2 u)), u = sqrt(2 / pi) (a + 0.044715 a^3), 0 <= a <= kGeluTanhLimit. As in gelu
+// the exponent must be right absolutely:
 //
 //   2 u = kCubic a (a^2 + kLinear),   a^2 + kLinear = sum + rest
 //
@@ -322,10 +343,9 @@ HOTLOOPS_INLINE typename S::V gelu(typename S::V x) {
 // it leaves out, a sum - coarse, is right only as one fused operation: see the table for what the
 // baseline loses.
 template <class S>
-HOTLOOPS_INLINE typename S::V gelu_tanh(typename S::V x) {
+HOTLOOPS_INLINE typename S::V gelu_tanh_tail(typename S::V a) {
   using V = typename S::V;
   using N = Numbers<typename S::T>;
-  const V a = at_most<S>(magnitude<S>(x), N::kGeluTanhLimit);
   const V head = (a + N::kGridShifter) - N::kGridShifter;
   const V sum = head * head + N::kLinearHigh;
   const V rest = (a - head) * (a + head) + N::kLinearLow;
@@ -335,62 +355,15 @@ HOTLOOPS_INLINE typename S::V gelu_tanh(typename S::V x) {
   const V shifted = N::kShifter - approximate * N::kCubicLog2E;
   const V n = shifted - N::kShifter;
   const V reduced = (coarse + n * N::kLn2OverCubicHigh) + (fine + n * N::kLn2OverCubicLow);
-  const V exp = times_exp<S>(power_of_two<S>(shifted), reduced * -N::kCubic);
-  return gate<S>(x, a * logistic_tail<S>(exp));
+  return logistic_tail<S>(times_exp<S>(power_of_two<S>(shifted), reduced * -N::kCubic));
 }
 
-// e^(x - max) over its sum; x == y is allowed. A NaN or +infinity in the row, or nothing but
-// -infinity, makes the whole row NaN.
+// x (1 + tanh u) / 2 = x / (1 + e^(-2 u))
 template <class S>
-void softmax_row(int64_t n, const typename S::T* x, typename S::T* y) {
+HOTLOOPS_INLINE typename S::V gelu_tanh(typename S::V x) {
   using V = typename S::V;
-  using T = typename S::T;
-  using N = Numbers<T>;
-  constexpr int kBlock = 16;  // partial sums, the same number on every ISA
-  constexpr int kVectors = kBlock / S::lanes;
-  static_assert(kBlock % S::lanes == 0);
-  constexpr T kInfinity = sizeof(T) == 4 ? T(__builtin_huge_valf()) : T(__builtin_huge_val());
-
-  const int64_t whole = n - n % kBlock;
-  T tail[kBlock];
-  for (int j = 0; j < kBlock; ++j) tail[j] = whole + j < n ? x[whole + j] : -kInfinity;
-  T lanes[kBlock];
-
-  V largest[kVectors];
-  for (int v = 0; v < kVectors; ++v) largest[v] = S::splat(-kInfinity);
-  const auto include = [&](const T* from) HOTLOOPS_LAMBDA_INLINE {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const V values = S::load(from + v * S::lanes);
-      largest[v] = values > largest[v] ? values : largest[v];
-    }
-  };
-  for (int64_t i = 0; i < whole; i += kBlock) include(x + i);
-  include(tail);
-  for (int v = 0; v < kVectors; ++v) S::store(lanes + v * S::lanes, largest[v]);
-  T maximum = lanes[0];
-  for (int j = 1; j < kBlock; ++j) maximum = lanes[j] > maximum ? lanes[j] : maximum;
-
-  V sums[kVectors] = {};
-  const auto exponentiate = [&](const T* from, T* to) HOTLOOPS_LAMBDA_INLINE {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const V distance = S::load(from + v * S::lanes) - maximum;
-      const V exp = scaled_exp<S>(at_least<S>(distance, -N::kExpLimit));
-      sums[v] += exp;
-      S::store(to + v * S::lanes, exp);
-    }
-  };
-  for (int64_t i = 0; i < whole; i += kBlock) exponentiate(x + i, y + i);
-  if (whole < n) exponentiate(tail, tail);
-  for (int v = 0; v < kVectors; ++v) S::store(lanes + v * S::lanes, sums[v]);
-  for (int half = kBlock / 2; half > 0; half /= 2) {
-    for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-  }
-
-  const T factor = T(1) / lanes[0];
-  for (int64_t i = 0; i < whole; i += S::lanes) S::store(y + i, S::load(y + i) * factor);
-  for (int64_t i = whole; i < n; ++i) y[i] = tail[i - whole] * factor;
+  const V a = at_most<S>(magnitude<S>(x), Numbers<typename S::T>::kGeluTanhLimit);
+  return gate<S>(x, a * gelu_tanh_tail<S>(a));
 }
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -6,35 +6,35 @@
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
 #include "kernels/rows.h"
+#include "kernels/updates.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
 template <class M>
 constexpr Kernel make_kernel(Isa isa, const char* name) {
-  return {name, isa, M::kDType, M::kMr, M::kNr, 1, &M::run};
+  return {name, isa, M::kDType, M::kMr, M::kNr, 1, &M::choose};
 }
 
 template <class S>
 constexpr RowKernels make_row_kernels() {
-  return {&Rows<S>::activate};
+  return {&Rows<S>::activate, &Rows<S>::activation_grad, &update<S>};
 }
 
 struct Names {
   const char* matmul[kDTypes][kTileShapes];
 };
 
-// Tiles of Mr rows and Nv vectors for products of many rows, of 4 x 2 for few, of 1 x 8 for one.
-// The small ones have the eight accumulators that two units with a latency of four cycles keep
-// busy.
-template <class S, int Mr, int Nv>
+// Tiles of up to Mr rows and Nv vectors for products of many rows, of 4 x FewNv for up to four, of
+// 1 x 8 for one: two units with a latency of four cycles are kept busy by eight accumulators.
+template <class S, int Mr, int Nv, int FewNv>
 constexpr void set_tiles(Kernel (&kernels)[kTileShapes], Isa isa,
                          const char* const (&names)[kTileShapes]) {
-  kernels[0] = make_kernel<Microkernel<S, Mr, Nv>>(isa, names[0]);
-  kernels[1] = make_kernel<Microkernel<S, 4, 2>>(isa, names[1]);
-  kernels[2] = make_kernel<Microkernel<S, 1, 8>>(isa, names[2]);
+  kernels[0] = make_kernel<TileKernel<S, Mr, Nv>>(isa, names[0]);
+  kernels[1] = make_kernel<TileKernel<S, 4, FewNv>>(isa, names[1]);
+  kernels[2] = make_kernel<TileKernel<S, 1, 8>>(isa, names[2]);
 }
 
-template <int Bytes, int Mr, int Nv>
+template <int Bytes, int Mr, int Nv, int FewNv>
 constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& names) {
   using F32 = Simd<float, Bytes>;
   using F64 = Simd<double, Bytes>;
@@ -45,8 +45,8 @@ constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& name
                 .elements = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
                 .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
-  set_tiles<F32, Mr, Nv>(set.matmul[0], isa, names.matmul[0]);
-  set_tiles<F64, Mr, Nv>(set.matmul[1], isa, names.matmul[1]);
+  set_tiles<F32, Mr, Nv, FewNv>(set.matmul[0], isa, names.matmul[0]);
+  set_tiles<F64, Mr, Nv, FewNv>(set.matmul[1], isa, names.matmul[1]);
   set_element_kernels<Bytes>(set.elements);
   return set;
 }

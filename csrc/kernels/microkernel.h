@@ -13,9 +13,13 @@
 //   avx512    32 x 64 B   14 x 2       31
 //   neon      32 x 16 B    8 x 3       28
 //
-// A comes in rows (see panel_pitch), not in columns of Mr: packing a row-major A is then a plain
-// copy, and the broadcasts' addresses are constants from one pointer. Measured on AVX-512, the
-// column order was no faster in the driver. Unrolling k by 2 gained nothing and by 4 lost 7 %;
+// There is one of it for every height up to Mr and every width up to Nv vectors, so that no tile
+// computes rows or vectors that C has not: TileKernel picks the one that fits. Columns that do not
+// fill the last vector go through masks.
+//
+// A packed A comes in rows (see panel_pitch), not in columns of Mr: packing a row-major A is then a
+// plain copy, and the broadcasts' addresses are constants from one pointer. Measured on AVX-512,
+// the column order was no faster in the driver. Unrolling k by 2 gained nothing and by 4 lost 7 %;
 // tiles of 9 x 3 and 8 x 3 were equal or slower.
 
 #pragma once
@@ -26,62 +30,143 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
-template <class S, int Mr, int Nv>
-struct Microkernel {
+// The elements of A that one value of k needs, in a packed panel.
+template <class T, int Mr>
+class PackedA {
+ public:
+  HOTLOOPS_INLINE explicit PackedA(const Tile& tile) : a_(static_cast<const T*>(tile.a)) {}
+  HOTLOOPS_INLINE T operator[](int row) const { return a_[row * kPitch]; }
+  HOTLOOPS_INLINE void next() { ++a_; }
+
+ private:
+  static constexpr int64_t kPitch = panel_pitch(sizeof(T) == 4 ? DType::f32 : DType::f64);
+  const T* a_;
+};
+
+// The same where A is, of any strides. A pointer for every third row: two more are reached with one
+// stride in a register, once and twice; a pointer for each row is more than there are registers.
+template <class T, int Mr>
+class StridedA {
+ public:
+  HOTLOOPS_INLINE explicit StridedA(const Tile& tile)
+      : row_stride_(tile.a_row_stride), col_stride_(tile.a_col_stride) {
+    a_[0] = static_cast<const T*>(tile.a);
+#pragma GCC unroll 8
+    for (int group = 1; group < kGroups; ++group) a_[group] = a_[group - 1] + 3 * row_stride_;
+  }
+  HOTLOOPS_INLINE T operator[](int row) const { return a_[row / 3][row % 3 * row_stride_]; }
+  HOTLOOPS_INLINE void next() {
+#pragma GCC unroll 8
+    for (int group = 0; group < kGroups; ++group) {
+      a_[group] += col_stride_;
+      asm volatile("" : "+r"(a_[group]));  // so that GCC sees no relation and keeps the pointers
+    }
+  }
+
+ private:
+  static constexpr int kGroups = (Mr + 2) / 3;
+  const T* a_[kGroups];
+  int64_t row_stride_, col_stride_;
+};
+
+// One tile of Mr rows and Nv vectors.
+//   A        PackedA or StridedA
+//   Whole    the columns fill the last vector
+//   PackB    the rows of B are packed to tile.packed_b
+//   PanelNr  the values in each row of a packed panel: those of the widest tile
+template <class S, int Mr, int Nv, template <class, int> class A, bool Whole, bool PackB,
+          int PanelNr>
+class Microkernel {
+ public:
+  static void run(const Tile& tile) {
+    V acc[Mr][Nv] = {};
+    multiply(tile, acc);
+    finish(tile, acc);
+  }
+
+ private:
   using T = typename S::T;
   using V = typename S::V;
-  static constexpr DType kDType = sizeof(T) == 4 ? DType::f32 : DType::f64;
-  static constexpr int64_t kPitch = panel_pitch(kDType);
-  static constexpr int kMr = Mr;
-  static constexpr int kNr = Nv * S::lanes;
   static constexpr int kRowBytes = Nv * static_cast<int>(sizeof(V));
-  static constexpr int kStep = 16;
+  static constexpr int64_t kStep = kCopyStep;
   static constexpr int kRowsAhead = 16;
 
-  static void run(const Tile& tile) {
-    const T* a = static_cast<const T*>(tile.a);
-    const T* b = static_cast<const T*>(tile.b);
-    T* c = static_cast<T*>(tile.c);
+  // The j-th vector of a row of tile.cols values.
+  HOTLOOPS_INLINE static V load(const Tile& tile, const T* row, int j) {
+    if (Whole || j < Nv - 1) return S::load(row + j * S::lanes);
+    // The lanes beyond compute on the row's last value: no exception that the result does not
+    // raise.
+    return S::load_first(tile.cols - j * S::lanes, row + j * S::lanes,
+                         S::splat(row[tile.cols - 1]));
+  }
 
-    V acc[Mr][Nv] = {};
+  HOTLOOPS_INLINE static void multiply(const Tile& tile, V (&acc)[Mr][Nv]) {
+    A<T, Mr> a(tile);
+    const T* b = static_cast<const T*>(tile.b);
+    const int64_t b_stride = tile.b_stride;
+    T* packed_b = static_cast<T*>(tile.packed_b);
+    const char* c = static_cast<const char*>(tile.c);
+    const T* copy_from = static_cast<const T*>(tile.copy_from);
+    T* copy_to = static_cast<T*>(tile.copy_to);
+    const int64_t kc = tile.kc;
+    const int64_t c_stride = tile.c_stride * static_cast<int64_t>(sizeof(T));
+
     // A row of C is fetched every kStep values of k. It will be needed some thousand cycles from
     // now, and the hardware cannot guess it: the rows are too far apart. All rows at once, at the
     // start, was slower by 5 to 8 % where C is not in L2: such a burst holds up the loads of A and
     // B. B streams through L1 and is fetched kRowsAhead rows ahead: 3 % faster. Fetching A, which
     // stays in L1, lost 3 to 6 %.
-    for (int64_t p = 0, row = 0; p < tile.kc; ++row) {
+    for (int64_t p = 0, row = 0; p < kc; ++row) {
       if (row < Mr) {
         // NumPy aligns arrays to 16 bytes: the row's last byte may be on a line of its own.
-        const char* begin = reinterpret_cast<const char*>(c + row * tile.c_stride);
-        for (int j = 0; j < kRowBytes; j += 64) __builtin_prefetch(begin + j);
-        __builtin_prefetch(begin + kRowBytes - 1);
+        for (int j = 0; j < kRowBytes; j += 64) __builtin_prefetch(c + j);
+        __builtin_prefetch(c + kRowBytes - 1);
+        c += c_stride;
       }
-      const int64_t end = p + kStep < tile.kc ? p + kStep : tile.kc;
+      if (copy_from != nullptr) {
+        for (int64_t i = p; i < p + kStep; i += S::lanes)
+          S::store(copy_to + i, S::load(copy_from + i));
+      }
+      for (const void* run : tile.fetch) {
+        if (run == nullptr) continue;
+        const T* from = static_cast<const T*>(run);
+        for (int64_t i = p; i < p + kStep; i += 64 / sizeof(T)) __builtin_prefetch(from + i);
+      }
+      const int64_t end = p + kStep < kc ? p + kStep : kc;
       for (; p < end; ++p) {
 #pragma GCC unroll 8
         for (int j = 0; j < kRowBytes; j += 64) {
-          __builtin_prefetch(reinterpret_cast<const char*>(b + kRowsAhead * tile.b_stride) + j);
+          __builtin_prefetch(reinterpret_cast<const char*>(b + kRowsAhead * b_stride) + j);
         }
         V b_row[Nv];
 #pragma GCC unroll 8
-        for (int j = 0; j < Nv; ++j) b_row[j] = S::load(b + j * S::lanes);
+        for (int j = 0; j < Nv; ++j) b_row[j] = load(tile, b, j);
+        if constexpr (PackB) {
+#pragma GCC unroll 8
+          for (int j = 0; j < Nv; ++j) S::store(packed_b + j * S::lanes, b_row[j]);
+          packed_b += PanelNr;
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < Mr; ++i) {
-          const V a_value = S::splat(a[i * kPitch]);
+          const V a_value = S::splat(a[i]);
 #pragma GCC unroll 8
           for (int j = 0; j < Nv; ++j) acc[i][j] += a_value * b_row[j];
         }
-        a += 1;
-        b += tile.b_stride;
+        a.next();
+        b += b_stride;
       }
     }
+  }
 
+  HOTLOOPS_INLINE static void finish(const Tile& tile, V (&acc)[Mr][Nv]) {
+    T* c = static_cast<T*>(tile.c);
+    const int64_t c_stride = tile.c_stride;
     if (tile.accumulate) {
 #pragma GCC unroll 16
       for (int i = 0; i < Mr; ++i) {
 #pragma GCC unroll 8
         for (int j = 0; j < Nv; ++j) {
-          acc[i][j] = S::load(c + i * tile.c_stride + j * S::lanes) + acc[i][j];
+          acc[i][j] = load(tile, c + i * c_stride, j) + acc[i][j];
         }
       }
     }
@@ -89,11 +174,12 @@ struct Microkernel {
       const T* bias = static_cast<const T*>(tile.epilogue.bias);
 #pragma GCC unroll 8
       for (int j = 0; j < Nv; ++j) {
-        const V bias_values = S::load(bias + j * S::lanes);
+        const V bias_values = load(tile, bias, j);
 #pragma GCC unroll 16
         for (int i = 0; i < Mr; ++i) acc[i][j] += bias_values;
       }
     }
+    if (tile.epilogue.residual != nullptr) add_residual(tile, acc);
     if (tile.epilogue.activation == Activation::relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < Mr; ++i) {
@@ -104,17 +190,80 @@ struct Microkernel {
 #pragma GCC unroll 16
     for (int i = 0; i < Mr; ++i) {
 #pragma GCC unroll 8
-      for (int j = 0; j < Nv; ++j) S::store(c + i * tile.c_stride + j * S::lanes, acc[i][j]);
+      for (int j = 0; j < Nv; ++j) {
+        T* to = c + i * c_stride + j * S::lanes;
+        if (Whole || j < Nv - 1) {
+          S::store(to, acc[i][j]);
+        } else {
+          S::store_first(tile.cols - j * S::lanes, to, acc[i][j]);
+        }
+      }
     }
     // The transcendental ones need more registers than the tile leaves: they take the rows from L1,
     // where the stores above have just put them.
     if (tile.epilogue.activation > Activation::relu) {
       for (int i = 0; i < Mr; ++i) {
-        T* row = c + i * tile.c_stride;
-        activate_row<S>(tile.epilogue.activation, kNr, row, row);
+        T* row = c + i * c_stride;
+        activate_row<S>(tile.epilogue.activation, tile.cols, row, row);
       }
     }
   }
+
+  HOTLOOPS_INLINE static void add_residual(const Tile& tile, V (&acc)[Mr][Nv]) {
+    const T* residual = static_cast<const T*>(tile.epilogue.residual);
+#pragma GCC unroll 16
+    for (int i = 0; i < Mr; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Nv; ++j) {
+        acc[i][j] += load(tile, residual + i * tile.c_stride, j);
+      }
+    }
+  }
+};
+
+// All tiles up to Mr rows and Nv vectors.
+template <class S, int Mr, int Nv>
+class TileKernel {
+ public:
+  static constexpr DType kDType = sizeof(typename S::T) == 4 ? DType::f32 : DType::f64;
+  static constexpr int kMr = Mr;
+  static constexpr int kNr = Nv * S::lanes;
+
+  static RunTile choose(int rows, int cols, Operands operands) {
+    const bool whole = cols % S::lanes == 0;
+    return kTiles.run[rows - 1][(cols - 1) / S::lanes][whole][static_cast<int>(operands)];
+  }
+
+ private:
+  struct Tiles {
+    RunTile run[Mr][Nv][2][kOperands];
+  };
+
+  template <int Rows, int Vectors, bool Whole>
+  static constexpr void set(Tiles& tiles) {
+    auto& run = tiles.run[Rows - 1][Vectors - 1][Whole];
+    run[static_cast<int>(Operands::in_place)] =
+        &Microkernel<S, Rows, Vectors, StridedA, Whole, false, kNr>::run;
+    run[static_cast<int>(Operands::packed_a)] =
+        &Microkernel<S, Rows, Vectors, PackedA, Whole, false, kNr>::run;
+    run[static_cast<int>(Operands::packed_a_pack_b)] =
+        &Microkernel<S, Rows, Vectors, PackedA, Whole, true, kNr>::run;
+    if constexpr (Whole) {
+      set<Rows, Vectors, false>(tiles);
+    } else if constexpr (Vectors > 1) {
+      set<Rows, Vectors - 1, true>(tiles);
+    } else if constexpr (Rows > 1) {
+      set<Rows - 1, Nv, true>(tiles);
+    }
+  }
+
+  static constexpr Tiles make() {
+    Tiles tiles{};
+    set<Mr, Nv, true>(tiles);
+    return tiles;
+  }
+
+  static constexpr Tiles kTiles = make();
 };
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -1,9 +1,11 @@
-// Elementwise work on n contiguous values, and the measured peak of the multiply-add units.
+// Work on n contiguous values, and the measured peak of the multiply-add units.
 
 #pragma once
 
+#include "kernels/activation_grads.h"
 #include "kernels/activations.h"
 #include "kernels/simd.h"
+#include "kernels/softmax.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
@@ -45,6 +47,23 @@ template <class S>
   }
 }
 
+// z = f(x, y), as map_row.
+template <class S, class F>
+HOTLOOPS_INLINE void map_two_rows(int64_t n, const typename S::T* x, const typename S::T* y,
+                                  typename S::T* z, F f) {
+  int64_t i = 0;
+  for (; i + S::lanes <= n; i += S::lanes) S::store(z + i, f(S::load(x + i), S::load(y + i)));
+  if (i == n) return;
+  typename S::T x_tail[S::lanes] = {};
+  typename S::T y_tail[S::lanes] = {};
+  for (int64_t t = i; t < n; ++t) {
+    x_tail[t - i] = x[t];
+    y_tail[t - i] = y[t];
+  }
+  S::store(x_tail, f(S::load(x_tail), S::load(y_tail)));
+  for (int64_t t = i; t < n; ++t) z[t] = x_tail[t - i];
+}
+
 template <class S>
 struct Rows {
   using T = typename S::T;
@@ -52,6 +71,39 @@ struct Rows {
 
   static void activate(Activation activation, int64_t n, const void* x, void* y) {
     activate_row<S>(activation, n, static_cast<const T*>(x), static_cast<T*>(y));
+  }
+
+  static void activation_grad(Activation activation, int64_t n, const void* saved,
+                              const void* grad_y, void* grad_x) {
+    const T* s = static_cast<const T*>(saved);
+    const T* g = static_cast<const T*>(grad_y);
+    T* to = static_cast<T*>(grad_x);
+    switch (activation) {
+      case Activation::none:
+        return map_row<S>(n, g, to, [](V v) HOTLOOPS_LAMBDA_INLINE { return v; });
+      case Activation::relu:
+        return map_two_rows<S>(
+            n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE { return relu_grad<S>(y, grad); });
+      case Activation::gelu:
+        return map_two_rows<S>(
+            n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE { return gelu_grad<S>(z, grad); });
+      case Activation::gelu_tanh:
+        return map_two_rows<S>(n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE {
+          return gelu_tanh_grad<S>(z, grad);
+        });
+      case Activation::sigmoid:
+        return map_two_rows<S>(n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE {
+          return sigmoid_grad<S>(y, grad);
+        });
+      case Activation::tanh:
+        return map_two_rows<S>(
+            n, s, g, to, [](V y, V grad) HOTLOOPS_LAMBDA_INLINE { return tanh_grad<S>(y, grad); });
+      case Activation::silu:
+        return map_two_rows<S>(
+            n, s, g, to, [](V z, V grad) HOTLOOPS_LAMBDA_INLINE { return silu_grad<S>(z, grad); });
+      case Activation::softmax:
+        return softmax_grad_row<S>(n, s, g, to);
+    }
   }
 
   static void negate(int64_t n, void* x) {

@@ -67,6 +67,70 @@ struct Simd {
   HOTLOOPS_INLINE static void store(T* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
   HOTLOOPS_INLINE static V splat(T x) { return x - V{}; }
 
+  // The first n values at p and those of `rest` behind them; nothing else is read. 0 < n <= lanes.
+  HOTLOOPS_INLINE static V load_first(int n, const T* p, V rest) {
+#if defined(__AVX512F__)
+    if constexpr (Bytes == 64) {
+      const auto mask = (1U << n) - 1;
+      if constexpr (sizeof(T) == 4) {
+        return reinterpret_cast<V>(
+            _mm512_mask_loadu_ps(reinterpret_cast<__m512>(rest), static_cast<__mmask16>(mask), p));
+      } else {
+        return reinterpret_cast<V>(
+            _mm512_mask_loadu_pd(reinterpret_cast<__m512d>(rest), static_cast<__mmask8>(mask), p));
+      }
+    }
+#endif
+#if defined(__AVX__)
+    if constexpr (Bytes == 32) {
+      const I mask = iota() < n;
+      if constexpr (sizeof(T) == 4) {
+        return mask ? reinterpret_cast<V>(_mm256_maskload_ps(p, reinterpret_cast<__m256i>(mask)))
+                    : rest;
+      } else {
+        return mask ? reinterpret_cast<V>(_mm256_maskload_pd(p, reinterpret_cast<__m256i>(mask)))
+                    : rest;
+      }
+    }
+#endif
+    for (int i = 0; i < n; ++i) rest[i] = p[i];
+    return rest;
+  }
+
+  // Stores the first n values of v; nothing else is written. 0 < n <= lanes.
+  HOTLOOPS_INLINE static void store_first(int n, T* p, V v) {
+#if defined(__AVX512F__)
+    if constexpr (Bytes == 64) {
+      const auto mask = (1U << n) - 1;
+      if constexpr (sizeof(T) == 4) {
+        _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), reinterpret_cast<__m512>(v));
+      } else {
+        _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), reinterpret_cast<__m512d>(v));
+      }
+      return;
+    }
+#endif
+#if defined(__AVX__)
+    if constexpr (Bytes == 32) {
+      const I mask = iota() < n;
+      if constexpr (sizeof(T) == 4) {
+        _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(mask), reinterpret_cast<__m256>(v));
+      } else {
+        _mm256_maskstore_pd(p, reinterpret_cast<__m256i>(mask), reinterpret_cast<__m256d>(v));
+      }
+      return;
+    }
+#endif
+    for (int i = 0; i < n; ++i) p[i] = v[i];
+  }
+
+  // 0, 1, 2 ...
+  HOTLOOPS_INLINE static I iota() {
+    I index;
+    for (int i = 0; i < lanes; ++i) index[i] = i;
+    return index;
+  }
+
   // Stores past the caches; p is aligned to the vector. Only Clang has a word for it in the
   // language; where there is none and no intrinsic either, this is an ordinary store.
   HOTLOOPS_INLINE static void stream(T* p, V v) {
@@ -88,6 +152,16 @@ struct Simd {
 #endif
     store(p, v);
 #endif
+  }
+
+  // One instruction, whatever it looks like: -fno-math-errno allows for it.
+  HOTLOOPS_INLINE static V sqrt(V v) {
+    V root;
+    for (int i = 0; i < lanes; ++i) {
+      if constexpr (sizeof(T) == 4) root[i] = __builtin_sqrtf(v[i]);
+      if constexpr (sizeof(T) == 8) root[i] = __builtin_sqrt(v[i]);
+    }
+    return root;
   }
 };
 

@@ -1,13 +1,13 @@
 """Matrix products, ReLU and dense layers at the limit of the CPU.
 
 Fast kernels for NumPy arrays and torch CPU tensors whose results have the same bits for every
-number of threads, batch size and memory layout; their naive twins (`hotloops.naive`); and the
-ladder between the two (`hotloops.ladder`).
+number of threads, batch size and memory layout; their naive twins (`hotloops.naive`); the ladder
+between the two (`hotloops.ladder`); and neural networks made of them (`hotloops.nn`).
 """
 
 from __future__ import annotations
 
-from hotloops import ladder, naive
+from hotloops import ladder, naive, nn
 from hotloops._core import __version__
 from hotloops._einsum import einsum
 from hotloops._elementwise import (
@@ -30,12 +30,14 @@ from hotloops._settings import (
     threads,
     use_isa,
 )
+from hotloops._vjp import dense_vjp, matmul_vjp, relu_vjp
 
 __all__ = [
     "__version__",
     "add",
     "all_greater",
     "dense",
+    "dense_vjp",
     "einsum",
     "get_num_threads",
     "greater",
@@ -44,9 +46,12 @@ __all__ = [
     "ladder",
     "linear",
     "matmul",
+    "matmul_vjp",
     "multiply",
     "naive",
+    "nn",
     "relu",
+    "relu_vjp",
     "set_num_threads",
     "show_config",
     "subtract",

@@ -33,7 +33,7 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     if result_dtype not in _KERNEL_DTYPES or not castable:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
-    a, b = _prepared(a, result_dtype), _prepared(b, result_dtype)
+    a, b = prepared(a, result_dtype), prepared(b, result_dtype)
     return _into(out, lambda target: _core.matmul(a, b, target))
 
 
@@ -53,34 +53,46 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     return _tensors.written(torch.matmul(a.to(common), b.to(common)), out)
 
 
-def dense(x: Any, kernel: Any, bias: Any, activation: Any, out: Any, *, transposed: bool) -> Any:
+def dense(
+    x: Any,
+    kernel: Any,
+    bias: Any,
+    activation: Any,
+    residual: Any,
+    out: Any,
+    *,
+    transposed: bool,
+) -> Any:
     """Compute `hotloops.dense` or `linear` (`transposed`) where `_core.dense` declines."""
     function = "linear" if transposed else "dense"
-    if _tensors.has_tensor(x, kernel, bias, out):
-        named = {"x": x, "weight" if transposed else "kernel": kernel}
-        if bias is not None:
-            named["bias"] = bias
+    named = {"x": x, "weight" if transposed else "kernel": kernel, "bias": bias}
+    named["residual"] = residual
+    if _tensors.has_tensor(*named.values(), out):
         return _dense_tensors(function, named, activation, out)
     out = unwrapped(out)
-    operands = [np.asarray(operand) for operand in (x, kernel, bias) if operand is not None]
-    dtype = np.result_type(*(operand.dtype for operand in operands))
-    bias_shape = None if bias is None else operands[2].shape
-    shape = _core.dense_shape(operands[0].shape, operands[1].shape, bias_shape, transposed)
+    operands = [None if operand is None else np.asarray(operand) for operand in named.values()]
+    dtype = np.result_type(*(operand.dtype for operand in operands if operand is not None))
+    x, kernel, bias, residual = operands
+    bias_shape = None if bias is None else bias.shape
+    shape = _core.dense_shape(x.shape, kernel.shape, bias_shape, transposed)
+    check_residual(function, residual, shape)
     compute = activation_dtype(function, activation, dtype)
     result_dtype = dtype if dtype.kind == "f" else compute
     check_out(function, out, shape, result_dtype, 1)
     if dtype in (*_KERNEL_DTYPES, np.float16):
-        x, kernel, bias = (*(_prepared(operand, compute) for operand in operands), None)[:3]
-        bias = None if bias is None else np.ascontiguousarray(bias)
+        x, kernel = prepared(x, compute), prepared(kernel, compute)
+        bias, residual = (
+            None if operand is None else np.asarray(prepared(operand, compute), order="C")
+            for operand in (bias, residual)
+        )
 
         def layer(target: Any) -> Any:
-            return _core.dense(x, kernel, bias, activation, target, transposed)
+            return _core.dense(x, kernel, bias, activation, residual, target, transposed)
 
         return _into(out, layer) if compute == dtype else _rounded(layer(None), dtype, out)
-    x, kernel, bias = (*operands, None)[:3]
     y = np.matmul(x, kernel.T if transposed else kernel)
-    if bias is not None:
-        y = y + bias
+    for addend in (bias, residual):
+        y = y if addend is None else y + addend
     if activation == "relu":
         y = np.maximum(y, 0)
     elif activation is not None:
@@ -110,21 +122,32 @@ def activation_dtype(function: str, activation: Any, dtype: np.dtype[Any]) -> np
 
 
 def _dense_tensors(function: str, named: dict[str, Any], activation: Any, out: Any) -> Any:
-    operands = _tensors.as_arrays(function, named, out)
+    given = {name: operand for name, operand in named.items() if operand is not None}
+    operands = dict(zip(given, _tensors.as_arrays(function, given, out), strict=True))
     transposed = function == "linear"
-    if all(isinstance(operand, np.ndarray) for operand in operands):
-        x, kernel, bias = (*operands, None)[:3]
+    if all(isinstance(operand, np.ndarray) for operand in operands.values()):
+        x, kernel, bias, residual = (operands.get(name) for name in named)
         target = _tensors.out_array(out)
-        result = dense(x, kernel, bias, activation, target, transposed=transposed)
+        result = dense(x, kernel, bias, activation, residual, target, transposed=transposed)
         return _tensors.result_tensor(result, out)
     # bfloat16, which NumPy lacks, is computed in float32 and rounded once.
     torch = _tensors.torch_module()
-    tensors = [torch.as_tensor(operand) for operand in operands]
-    common = _tensors.promoted(*tensors)
+    tensors = {name: torch.as_tensor(operand) for name, operand in operands.items()}
+    common = _tensors.promoted(*tensors.values())
     compute = torch.promote_types(common, torch.float32)
-    x, kernel, bias = (*(tensor.to(compute) for tensor in tensors), None)[:3]
-    result = dense(x, kernel, bias, activation, None, transposed=transposed)
+    wide = {name: tensor.to(compute) for name, tensor in tensors.items()}
+    x, kernel, bias, residual = (wide.get(name) for name in named)
+    result = dense(x, kernel, bias, activation, residual, None, transposed=transposed)
     return _tensors.written(result.to(common), out)
+
+
+def check_residual(function: str, residual: Any, shape: tuple[int, ...]) -> None:
+    """Refuse a residual that has not the shape of the result."""
+    if residual is not None and residual.shape != shape:
+        raise ValueError(
+            f"{function}: residual has shape {residual.shape} but the result has shape {shape}; "
+            "stretch it with broadcast_to"
+        )
 
 
 def check_precision(function: str, precision: str | None) -> None:
@@ -183,7 +206,7 @@ def has_own_semantics(*operands: Any) -> bool:
     )
 
 
-def _prepared(array: Any, dtype: np.dtype[Any]) -> Any:
+def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
     on_grid = all(stride % array.itemsize == 0 for stride in array.strides)

@@ -6,8 +6,51 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['KC', 'activate', 'add', 'all_greater', 'broadcast_shape', 'cache_sizes', 'check_activation', 'compiler', 'cpu_features', 'dense', 'dense_shape', 'fma_peak', 'greater', 'has_openmp', 'isa', 'isas', 'kernels', 'matmul', 'matmul_shape', 'multiply', 'num_threads', 'relu', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_num_threads', 'set_num_threads_here', 'subtract', 'update_in_place', 'use_isa', 'where', 'where_greater']
+__all__: list[str] = ['KC', 'Layer', 'Optimizer', 'SAVES_INPUT', 'Training', 'TrainingState', 'activate', 'activation_grad', 'add', 'all_greater', 'broadcast_shape', 'cache_sizes', 'check_activation', 'compiler', 'cpu_features', 'dense', 'dense_pullback', 'dense_shape', 'fma_peak', 'greater', 'has_openmp', 'isa', 'isas', 'kernels', 'matmul', 'matmul_shape', 'multiply', 'num_threads', 'relu', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_num_threads', 'set_num_threads_here', 'subtract', 'train_neuron', 'update_in_place', 'use_isa', 'where', 'where_greater']
+class Layer:
+    """
+    A dense layer, or an activation alone.
+    """
+    def __init__(self, inputs: typing.SupportsInt | typing.SupportsIndex, units: typing.SupportsInt | typing.SupportsIndex, activation: typing.Any, has_kernel: bool, has_bias: bool) -> None:
+        ...
+class Optimizer:
+    """
+    A rule of how to update parameters, with its numbers.
+    """
+    def __init__(self, rule: str, learning_rate: typing.SupportsFloat | typing.SupportsIndex, momentum: typing.SupportsFloat | typing.SupportsIndex = 0.0, beta1: typing.SupportsFloat | typing.SupportsIndex = 0.0, beta2: typing.SupportsFloat | typing.SupportsIndex = 0.0, epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> None:
+        ...
+    @property
+    def slots(self) -> int:
+        ...
+class TrainingState:
+    """
+    What training needs to go on where it stopped.
+    """
+    def __init__(self, steps: typing.SupportsInt | typing.SupportsIndex, shuffle: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def shuffle(self) -> int:
+        ...
+    @property
+    def steps(self) -> int:
+        ...
+class Training:
+    """
+    Layers, a loss and samples, in batches.
+    """
+    def __init__(self, layers: collections.abc.Sequence[Layer], loss: str, x: numpy.ndarray, y: numpy.ndarray, batch_size: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def evaluate(self, parameters: numpy.ndarray) -> tuple[float, float]:
+        """
+        Return the mean loss and the accuracy.
+        """
+    def train(self, optimizer: Optimizer, parameters: numpy.ndarray, slots: collections.abc.Sequence[numpy.ndarray], state: TrainingState, epochs: typing.SupportsInt | typing.SupportsIndex, seconds: typing.SupportsFloat | typing.SupportsIndex, shuffle: bool) -> tuple[list[float], list[float]]:
+        """
+        Train; return the mean losses and the accuracies of the epochs.
+        """
 def activate(name: typing.Any, x: typing.Any) -> typing.Any:
+    ...
+def activation_grad(activation: typing.Any, saved: typing.Any, grad_y: typing.Any) -> typing.Any:
     ...
 def add(a: typing.Any, b: typing.Any, out: typing.Any) -> typing.Any:
     ...
@@ -21,7 +64,9 @@ def check_activation(function: str, activation: typing.Any) -> None:
     ...
 def cpu_features() -> set[str]:
     ...
-def dense(x: typing.Any, kernel: typing.Any, bias: typing.Any, activation: typing.Any, out: typing.Any, transposed: bool) -> typing.Any:
+def dense(x: typing.Any, kernel: typing.Any, bias: typing.Any, activation: typing.Any, residual: typing.Any, out: typing.Any, transposed: bool) -> typing.Any:
+    ...
+def dense_pullback(x: typing.Any, kernel: typing.Any, activation: typing.Any, saved: typing.Any, grad_y: typing.Any, transposed: bool, needs_x: bool, needs_kernel: bool, needs_bias: bool) -> typing.Any:
     ...
 def dense_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], kernel: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], bias: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None, transposed: bool) -> tuple:
     ...
@@ -89,6 +134,8 @@ def set_num_threads_here(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
 def subtract(a: typing.Any, b: typing.Any, out: typing.Any) -> typing.Any:
     ...
+def train_neuron(x: numpy.ndarray, targets: numpy.ndarray, weights: numpy.ndarray, iterations: typing.SupportsInt | typing.SupportsIndex, classic: bool) -> None:
+    ...
 def update_in_place(values: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
 def use_isa(name: str) -> None:
@@ -98,6 +145,7 @@ def where(condition: typing.Any, x: typing.Any, y: typing.Any, out: typing.Any) 
 def where_greater(a: typing.Any, b: typing.Any, x: typing.Any, y: typing.Any, out: typing.Any) -> typing.Any:
     ...
 KC: int
+SAVES_INPUT: tuple
 __version__: str
 compiler: str
 has_openmp: bool

@@ -89,13 +89,14 @@ def dense(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
     out: Any = None,
     precision: str | None = None,
 ) -> Any:
-    """Dense layer with Keras' layout: ``activation(x @ kernel + bias)``.
+    """Dense layer with Keras' layout: ``activation(x @ kernel + bias + residual)``.
 
-    Bias and activation are applied while the sums are still in registers; there is no temporary
-    array.
+    Bias, residual and activation are applied while the sums are still in registers; there is no
+    temporary array.
 
     Parameters
     ----------
@@ -108,6 +109,8 @@ def dense(
     activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
         Applied last; 'softmax' along the last axis. 'gelu' is ``x/2 (1 + erf(x/sqrt(2)))`` and
         'gelu_tanh' its approximation by tanh [1]_; 'silu' is ``x sigmoid(x)``.
+    residual : array_like, shape (..., units), optional
+        Added before the activation; of the result's shape exactly (no broadcasting).
     out : ndarray or Tensor, shape (..., units), optional
         Where the result is written. Its old values are not read.
     precision : {None, 'float32'}, optional
@@ -117,7 +120,7 @@ def dense(
     -------
     ndarray or Tensor, shape (..., units)
         Of the operands' kind and promoted dtype. Without an activation the bits are those of
-        ``matmul(x, kernel) + bias``.
+        ``matmul(x, kernel) + bias + residual``.
 
     Raises
     ------
@@ -147,10 +150,10 @@ def dense(
     """
     if precision is not None:
         _array_likes.check_precision("dense", precision)
-    result = _core.dense(x, kernel, bias, activation, out, False)
+    result = _core.dense(x, kernel, bias, activation, residual, out, False)
     if result is not NotImplemented:
         return result
-    return _array_likes.dense(x, kernel, bias, activation, out, transposed=False)
+    return _array_likes.dense(x, kernel, bias, activation, residual, out, transposed=False)
 
 
 def linear(
@@ -159,10 +162,11 @@ def linear(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
     out: Any = None,
     precision: str | None = None,
 ) -> Any:
-    """Dense layer with torch's layout: ``activation(x @ weight.T + bias)``.
+    """Dense layer with torch's layout: ``activation(x @ weight.T + bias + residual)``.
 
     Parameters
     ----------
@@ -174,6 +178,8 @@ def linear(
         Added to each row.
     activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
         Applied last; see `dense`.
+    residual : array_like, shape (..., units), optional
+        Added before the activation; of the result's shape exactly (no broadcasting).
     out : ndarray or Tensor, shape (..., units), optional
         Where the result is written. Its old values are not read.
     precision : {None, 'float32'}, optional
@@ -182,7 +188,7 @@ def linear(
     Returns
     -------
     ndarray or Tensor, shape (..., units)
-        The same bits as ``dense(x, weight.T, bias, activation=activation)``.
+        The same bits as ``dense(x, weight.T, bias, activation=activation, residual=residual)``.
 
     Raises
     ------
@@ -202,7 +208,7 @@ def linear(
     """
     if precision is not None:
         _array_likes.check_precision("linear", precision)
-    result = _core.dense(x, weight, bias, activation, out, True)
+    result = _core.dense(x, weight, bias, activation, residual, out, True)
     if result is not NotImplemented:
         return result
-    return _array_likes.dense(x, weight, bias, activation, out, transposed=True)
+    return _array_likes.dense(x, weight, bias, activation, residual, out, transposed=True)

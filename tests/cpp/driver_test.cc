@@ -89,12 +89,14 @@ struct Problem {
         a(s.m, s.k, layout, guard),
         b(s.k, s.n, layout, guard),
         c(s.m, s.n, layout, guard),
+        residual(s.m, s.n, layout, guard),
         bias(s.n, guard) {}
 
   void fill(void (*values)(std::span<T>, std::uint64_t)) {
     a.fill(values, 1);
     b.fill(values, 2);
     values(bias.span(), 3);
+    residual.fill(values, 4);
   }
 
   void run(Epilogue epilogue = {}, int threads = 1) {
@@ -155,7 +157,7 @@ struct Problem {
 
   Shape shape;
   std::span<const Kernel> kernels;  // to choose from
-  Matrix<T> a, b, c;
+  Matrix<T> a, b, c, residual;
   GuardedArray<T> bias;
 };
 
@@ -172,6 +174,19 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Gua
   problem.expect("bias and relu", [&](auto i, auto j) {
     return problem.c.at(i, j) == std::max(problem.defined(i, j) + problem.bias[j], T(0));
   });
+  const auto with_residual = [&](auto i, auto j) {
+    return problem.defined(i, j) + problem.residual.at(i, j);
+  };
+  problem.run({.residual = problem.residual.view().data});
+  problem.expect("residual",
+                 [&](auto i, auto j) { return problem.c.at(i, j) == with_residual(i, j); });
+  problem.run({.bias = problem.bias.data(),
+               .residual = problem.residual.view().data,
+               .activation = Activation::relu});
+  problem.expect("bias, residual and relu", [&](auto i, auto j) {
+    return problem.c.at(i, j) == std::max(with_residual(i, j) + problem.bias[j], T(0));
+  });
+  problem.expect_gaps_untouched();
 
   problem.fill(fill_real<T>);
   problem.run();

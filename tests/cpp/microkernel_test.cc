@@ -14,21 +14,32 @@
 namespace hotloops::testing {
 namespace {
 
-// Operands of one kernel call as the kernel sees them. What lies between the rows is NaN; every
-// array ends (or begins) at a guard page.
+// What a microkernel is chosen for.
+struct Choice {
+  int rows, cols;
+  Operands operands;
+};
+
+// Operands of one microkernel call as it sees them. What lies between the rows is NaN; every array
+// ends (or begins) at a guard page.
 template <class T>
 struct Call {
-  // A packed panel of b has its rows side by side; b where it is has them b_gap further apart.
-  Call(const Kernel& k, std::int64_t depth, Guard guard, std::int64_t b_gap = 0)
+  Call(const Kernel& k, const Choice& choice, std::int64_t depth, Guard guard,
+       std::int64_t b_gap = 0)
       : kernel(k),
+        rows(choice.rows),
+        cols(choice.cols),
+        operands(choice.operands),
         kc(depth),
-        pitch(panel_pitch(kDTypeOf<T>)),
-        b_stride(k.nr + b_gap),
-        c_stride(k.nr + 3),
-        a(kc == 0 ? 0 : (k.mr - 1) * pitch + kc, guard),
-        b(kc == 0 ? 0 : (kc - 1) * b_stride + k.nr, guard),
-        c((k.mr - 1) * c_stride + k.nr, guard),
-        bias(k.nr, guard) {
+        a_row_stride(operands == Operands::in_place ? 2 * kc + 3 : panel_pitch(kDTypeOf<T>)),
+        a_col_stride(operands == Operands::in_place ? 2 : 1),
+        b_stride(cols + b_gap),
+        c_stride(cols + 3),
+        a(kc == 0 ? 0 : (rows - 1) * a_row_stride + (kc - 1) * a_col_stride + 1, guard),
+        b(kc == 0 ? 0 : (kc - 1) * b_stride + cols, guard),
+        packed_b(kc * kernel.nr, guard),
+        c((rows - 1) * c_stride + cols, guard),
+        bias(cols, guard) {
     std::ranges::fill(a.span(), kNan<T>);
     std::ranges::fill(b.span(), kNan<T>);
     std::ranges::fill(c.span(), kNan<T>);
@@ -36,33 +47,56 @@ struct Call {
 
   // Runs the kernel and checks that it has left alone what is between the rows of c.
   void run(bool accumulate = false, Epilogue epilogue = {}) {
-    kernel.run({.kc = kc,
-                .a = a.data(),
-                .b = b.data(),
-                .b_stride = b_stride,
-                .c = c.data(),
-                .c_stride = c_stride,
-                .accumulate = accumulate,
-                .epilogue = epilogue});
-    for (std::int64_t i = 0; i + 1 < kernel.mr; ++i) {
-      for (std::int64_t j = kernel.nr; j < c_stride; ++j) {
+    std::ranges::fill(packed_b.span(), kNan<T>);
+    // Something to copy in passing: the first values of a.
+    const bool copies = operands != Operands::in_place && kc > 0 && kc % kCopyStep == 0;
+    const GuardedArray<T> copied(copies ? kc : 0, Guard::after);
+    kernel.choose(rows, cols, operands)({.kc = kc,
+                                         .cols = cols,
+                                         .a = a.data(),
+                                         .a_row_stride = a_row_stride,
+                                         .a_col_stride = a_col_stride,
+                                         .b = b.data(),
+                                         .b_stride = b_stride,
+                                         .packed_b = packed_b.data(),
+                                         .c = c.data(),
+                                         .c_stride = c_stride,
+                                         .accumulate = accumulate,
+                                         .epilogue = epilogue,
+                                         .copy_from = copies ? a.data() : nullptr,
+                                         .copy_to = copies ? copied.data() : nullptr,
+                                         .fetch = {a.data(), nullptr}});
+    for (std::int64_t i = 0; i + 1 < rows; ++i) {
+      for (std::int64_t j = cols; j < c_stride; ++j) {
         check(std::isnan(c[i * c_stride + j]), kernel.name, " wrote beyond row ", i);
+      }
+    }
+    if (copies) {
+      const auto n = static_cast<std::size_t>(kc);
+      check(same_bits<T>(copied.span(), {a.data(), n}), kernel.name, " copies in passing");
+    }
+    if (operands == Operands::packed_a_pack_b) {
+      for (std::int64_t p = 0; p < kc; ++p) {
+        const auto n = static_cast<std::size_t>(cols);
+        check(same_bits<T>({&packed_b[p * kernel.nr], n}, {&b_at(p, 0), n}), kernel.name,
+              " packs row ", p, " of b");
       }
     }
   }
 
   void fill(void (*values)(std::span<T>, std::uint64_t)) {
-    for (std::int64_t i = 0; kc > 0 && i < kernel.mr; ++i) {
-      values({&a_at(i, 0), static_cast<std::size_t>(kc)}, static_cast<std::uint64_t>(i));
+    std::vector<T> row(static_cast<std::size_t>(kc));
+    for (std::int64_t i = 0; i < rows; ++i) {
+      values(row, static_cast<std::uint64_t>(i));
+      for (std::int64_t p = 0; p < kc; ++p) a_at(i, p) = row[static_cast<std::size_t>(p)];
     }
     for (std::int64_t p = 0; p < kc; ++p) {
-      values({&b_at(p, 0), static_cast<std::size_t>(kernel.nr)},
-             static_cast<std::uint64_t>(100 + p));
+      values({&b_at(p, 0), static_cast<std::size_t>(cols)}, static_cast<std::uint64_t>(100 + p));
     }
     values(bias.span(), 1000);
   }
 
-  T& a_at(std::int64_t i, std::int64_t p) { return a[i * pitch + p]; }
+  T& a_at(std::int64_t i, std::int64_t p) { return a[i * a_row_stride + p * a_col_stride]; }
   T& b_at(std::int64_t p, std::int64_t j) { return b[p * b_stride + j]; }
   T& c_at(std::int64_t i, std::int64_t j) { return c[i * c_stride + j]; }
 
@@ -75,34 +109,36 @@ struct Call {
 
   template <class Expected>
   void expect(const char* what, Expected expected) {
-    for (std::int64_t i = 0; i < kernel.mr; ++i) {
-      for (std::int64_t j = 0; j < kernel.nr; ++j) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = 0; j < cols; ++j) {
         const T want = expected(i, j);
         const T got = c_at(i, j);
-        check(got == want || (std::isnan(got) && std::isnan(want)), kernel.name, ' ', what,
-              ": kc = ", kc, ", c[", i, ", ", j, "] is ", got, ", not ", want);
+        check(got == want || (std::isnan(got) && std::isnan(want)), kernel.name, ' ', rows, 'x',
+              cols, ' ', what, ": kc = ", kc, ", c[", i, ", ", j, "] is ", got, ", not ", want);
       }
     }
   }
 
   const Kernel& kernel;
-  std::int64_t kc, pitch, b_stride, c_stride;
-  GuardedArray<T> a, b, c, bias;
+  int rows, cols;
+  Operands operands;
+  std::int64_t kc, a_row_stride, a_col_stride, b_stride, c_stride;
+  GuardedArray<T> a, b, packed_b, c, bias;
 };
 
 template <class T>
-void test_identity(const Kernel& kernel, Guard guard) {
-  Call<T> right(kernel, kernel.nr, guard);
+void test_identity(const Kernel& kernel, const Choice& choice, Guard guard) {
+  Call<T> right(kernel, choice, choice.cols, guard);
   right.fill(fill_real<T>);
   for (std::int64_t p = 0; p < right.kc; ++p) {
-    for (std::int64_t j = 0; j < kernel.nr; ++j) right.b_at(p, j) = p == j ? 1 : 0;
+    for (std::int64_t j = 0; j < choice.cols; ++j) right.b_at(p, j) = p == j ? 1 : 0;
   }
   right.run();
   right.expect("A I == A", [&](auto i, auto j) { return right.a_at(i, j); });
 
-  Call<T> left(kernel, kernel.mr, guard);
+  Call<T> left(kernel, choice, choice.rows, guard);
   left.fill(fill_real<T>);
-  for (std::int64_t i = 0; i < kernel.mr; ++i) {
+  for (std::int64_t i = 0; i < choice.rows; ++i) {
     for (std::int64_t p = 0; p < left.kc; ++p) left.a_at(i, p) = p == i ? 1 : 0;
   }
   left.run();
@@ -110,10 +146,10 @@ void test_identity(const Kernel& kernel, Guard guard) {
 }
 
 template <class T>
-void test_chains(const Kernel& kernel, Guard guard, bool has_fma) {
+void test_chains(const Kernel& kernel, const Choice& choice, Guard guard, bool has_fma) {
   for (const std::int64_t kc :
        {std::int64_t{0}, std::int64_t{1}, std::int64_t{2}, std::int64_t{7}, kKc - 1, kKc}) {
-    Call<T> call(kernel, kc, guard, /*b_gap=*/kc % 2 * 5);
+    Call<T> call(kernel, choice, kc, guard, /*b_gap=*/kc % 2 * 5);
     call.fill(fill_small_integers<T>);
     call.run();
     call.expect("small integers", [&](auto i, auto j) { return call.chain(i, j); });
@@ -132,8 +168,8 @@ void test_chains(const Kernel& kernel, Guard guard, bool has_fma) {
 }
 
 template <class T>
-void test_epilogue(const Kernel& kernel, Guard guard) {
-  Call<T> call(kernel, 5, guard);
+void test_epilogue(const Kernel& kernel, const Choice& choice, Guard guard) {
+  Call<T> call(kernel, choice, 5, guard);
   call.fill(fill_small_integers<T>);
   const auto biased = [&](auto i, auto j) { return call.chain(i, j) + call.bias[j]; };
   const auto rectified = [](T x) { return std::isnan(x) ? x : std::max(x, T(0)); };
@@ -150,25 +186,26 @@ void test_epilogue(const Kernel& kernel, Guard guard) {
   call.expect("the last block's epilogue",
               [&](auto i, auto j) { return rectified(call.chain(i, j) + biased(i, j)); });
 
-  call.a_at(kernel.mr - 1, 3) = kNan<T>;
+  call.a_at(choice.rows - 1, 3) = kNan<T>;
   call.run(false, {.activation = Activation::relu});
   call.expect("relu of NaN", [&](auto i, auto j) { return rectified(call.chain(i, j)); });
 }
 
 // The activations in the epilogue are those of the row kernels, bit for bit.
 template <class T>
-void test_fused_activations(const KernelSet& set, const Kernel& kernel, Guard guard) {
+void test_fused_activations(const KernelSet& set, const Kernel& kernel, const Choice& choice,
+                            Guard guard) {
   const RowKernels& rows = set.rows[static_cast<int>(kDTypeOf<T>)];
   for (const Activation activation : kElementwise) {
-    Call<T> plain(kernel, 9, guard);
+    Call<T> plain(kernel, choice, 9, guard);
     plain.fill(fill_real<T>);
     plain.run();
-    Call<T> fused(kernel, 9, guard);
+    Call<T> fused(kernel, choice, 9, guard);
     fused.fill(fill_real<T>);
     fused.run(false, {.activation = activation});
-    for (std::int64_t i = 0; i < kernel.mr; ++i) {
-      const auto n = static_cast<std::size_t>(kernel.nr);
-      rows.activate(activation, kernel.nr, &plain.c_at(i, 0), &plain.c_at(i, 0));
+    for (std::int64_t i = 0; i < choice.rows; ++i) {
+      const auto n = static_cast<std::size_t>(choice.cols);
+      rows.activate(activation, choice.cols, &plain.c_at(i, 0), &plain.c_at(i, 0));
       check(same_bits<T>({&fused.c_at(i, 0), n}, {&plain.c_at(i, 0), n}), kernel.name,
             " activation ", static_cast<int>(activation), " in row ", i);
     }
@@ -178,14 +215,28 @@ void test_fused_activations(const KernelSet& set, const Kernel& kernel, Guard gu
 }  // namespace
 
 void test_microkernels(const KernelSet& set) {
+  constexpr std::array kOperandKinds = {Operands::in_place, Operands::packed_a,
+                                        Operands::packed_a_pack_b};
   const auto each = [&]<class T> {
     for (const Kernel& kernel : set.matmul[static_cast<int>(kDTypeOf<T>)]) {
       check(kernel.isa == set.isa && kernel.dtype == kDTypeOf<T>, kernel.name, " in its place");
-      for (const Guard guard : {Guard::after, Guard::before}) {
-        test_identity<T>(kernel, guard);
-        test_chains<T>(kernel, guard, has_fma(set));
-        test_epilogue<T>(kernel, guard);
-        test_fused_activations<T>(set, kernel, guard);
+      int turn = 0;
+      for (int rows = 1; rows <= kernel.mr; ++rows) {
+        for (int cols = 1; cols <= kernel.nr; ++cols) {
+          // All heights and widths, all with each kind of operands where the width is a tile's
+          // edge.
+          const bool edge = cols < 3 || cols + 1 >= kernel.nr || cols == kernel.nr / 2;
+          for (const Operands operands : kOperandKinds) {
+            ++turn;
+            if (!edge && turn % 7 != 0) continue;
+            const Choice choice{.rows = rows, .cols = cols, .operands = operands};
+            const Guard guard = turn % 2 == 0 ? Guard::after : Guard::before;
+            test_identity<T>(kernel, choice, guard);
+            test_chains<T>(kernel, choice, guard, has_fma(set));
+            test_epilogue<T>(kernel, choice, guard);
+            test_fused_activations<T>(set, kernel, choice, guard);
+          }
+        }
       }
     }
   };

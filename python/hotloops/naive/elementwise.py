@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hotloops import _core
-from hotloops._naive_wrapping import as_arrays, rounded
+from hotloops.naive._wrapping import as_arrays, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

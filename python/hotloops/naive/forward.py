@@ -1,22 +1,4 @@
-"""The naive twins: every function of hotloops that computes, as the loops one would first write.
-
-Each function here takes the same arguments as its fast twin and gives the same answer: array-likes
-(lists included) in, NumPy array out; torch tensors in, torch tensor out. The work itself is done
-by the few plain loops at the top, on lists of Python numbers; everything below them is wrapping.
-
-"The same answer" means, for the kinds of numbers there are:
-
-- Integers are exact: Python's never overflow, and the finished sum is wrapped to the result type,
-  as NumPy's arithmetic wraps at every step.
-- float16 and float32 are computed in Python's float, which is double precision, and rounded once,
-  at the very end. That is at least as accurate as the fast twin, which rounds to float32 all along:
-  good to judge it by, but not equal to it bit for bit.
-- float64 is summed from left to right, with every product and every sum rounded. Its error is
-  bounded by ``gamma_k * (|a| @ |b|)``, ``gamma_k = k * u / (1 - k * u)``, ``u = 2**-53``.
-
-Everything here is slow on purpose, by four or five orders of magnitude. `hotloops.ladder` shows
-where they went.
-"""
+"""The forward operations: loops on lists of Python numbers, and what wraps them."""
 
 from __future__ import annotations
 
@@ -26,43 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hotloops import _array_likes, _core, _tensors
-from hotloops._naive_einsum import einsum
-from hotloops._naive_elementwise import (
-    add,
-    all_greater,
-    greater,
-    multiply,
-    subtract,
-    where,
-    where_greater,
-)
-from hotloops._naive_wrapping import as_arrays, rounded
+from hotloops.naive._wrapping import as_arrays, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "add",
-    "all_greater",
-    "dense",
-    "einsum",
-    "gelu",
-    "gelu_tanh",
-    "greater",
-    "linear",
-    "matmul",
-    "multiply",
-    "relu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "subtract",
-    "tanh",
-    "where",
-    "where_greater",
-]
 
 # ---- The loops -----------------------------------------------------------------------------------
 
@@ -238,10 +189,11 @@ def dense(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
     out: Any = None,
     precision: str | None = None,
 ) -> Any:
-    """``activation(x @ kernel + bias)``, like `hotloops.dense`.
+    """``activation(x @ kernel + bias + residual)``, like `hotloops.dense`.
 
     Parameters
     ----------
@@ -253,6 +205,8 @@ def dense(
         Shape (units,).
     activation : {None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"}
         Applied to every output, softmax to every row of outputs.
+    residual : array_like or torch.Tensor, optional
+        Added before the activation, of shape (..., units).
     out : numpy.ndarray or torch.Tensor, optional
         Where to put the result, of shape (..., units).
     precision : {None, "float32"}, optional
@@ -263,7 +217,7 @@ def dense(
     >>> dense([[1.0, 2.0]], [[3.0, -4.0], [5.0, -6.0]], [0.5, 0.5], activation="relu")
     array([[13.5,  0. ]])
     """
-    return _dense("dense", "kernel", x, kernel, bias, activation, out, precision)
+    return _dense("dense", "kernel", x, kernel, bias, activation, residual, out, precision)
 
 
 def linear(
@@ -272,10 +226,11 @@ def linear(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
     out: Any = None,
     precision: str | None = None,
 ) -> Any:
-    """``activation(x @ weight.T + bias)``, like `hotloops.linear`: `dense` with torch's weights.
+    """``activation(x @ weight.T + bias + residual)``, like `hotloops.linear`.
 
     Parameters are those of `dense`, but for ``weight``: its shape is (units, in).
 
@@ -284,7 +239,7 @@ def linear(
     >>> linear([1.0, 2.0], [[3.0, 5.0], [-4.0, -6.0]])
     array([ 13., -16.])
     """
-    return _dense("linear", "weight", x, weight, bias, activation, out, precision)
+    return _dense("linear", "weight", x, weight, bias, activation, residual, out, precision)
 
 
 # ---- Batches, types and kinds of arrays ----------------------------------------------------------
@@ -314,19 +269,26 @@ def _dense(
     weights: Any,
     bias: Any,
     activation: str | None,
+    residual: Any,
     out: Any,
     precision: str | None,
 ) -> Any:
     _array_likes.check_precision(function, precision)
-    operands = {"x": x, weights_name: weights} | ({} if bias is None else {"bias": bias})
-    (x, weights, *biases), finish = as_arrays(function, operands, out)
-    bias_shape = biases[0].shape if biases else None
+    operands = {"x": x, weights_name: weights, "bias": bias, "residual": residual}
+    given = {name: operand for name, operand in operands.items() if operand is not None}
+    arrays, finish = as_arrays(function, given, out)
+    x, weights, bias, residual = map(dict(zip(given, arrays, strict=True)).get, operands)
+    bias_shape = None if bias is None else bias.shape
     shape = _core.dense_shape(x.shape, weights.shape, bias_shape, function == "linear")
-    dtype = _activation_dtype(function, activation, np.result_type(x, weights, *biases))
+    _array_likes.check_residual(function, residual, shape)
+    dtype = _activation_dtype(function, activation, np.result_type(*arrays))
     kernel = weights.T if function == "linear" else weights
     rows = _product(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), kernel)
-    for each_bias in biases:
-        rows = [add_lists(row, each_bias.tolist()) for row in rows]
+    if bias is not None:
+        rows = [add_lists(row, bias.tolist()) for row in rows]
+    if residual is not None:
+        addends = residual.reshape(len(rows), shape[-1]).tolist()
+        rows = [add_lists(row, addend) for row, addend in zip(rows, addends, strict=True)]
     if activation is not None and shape[-1] > 0:
         rows = [_ACTIVATIONS[activation](row) for row in rows]
     return finish(rounded(rows, dtype, shape), 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hotloops._einsum_subscripts import solve, split_arguments
-from hotloops._naive_wrapping import as_arrays, rounded
+from hotloops.naive._wrapping import as_arrays, rounded
 
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True) -> Any:

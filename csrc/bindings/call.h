@@ -1,24 +1,38 @@
-// What every operation's binding does: deciding, converting exceptions, calling without the GIL.
+// What the bindings of operations share: how they are called, and how they call the drivers.
 
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "bindings/array.h"
+#include "epilogue.h"
 #include "threads.h"
 
 namespace hotloops {
 
+// The answer to operands that need converting.
 inline pybind11::object not_implemented() {
   return pybind11::reinterpret_borrow<pybind11::object>(Py_NotImplemented);
 }
+
+inline constexpr std::pair<std::string_view, Activation> kActivationNames[] = {
+    {"relu", Activation::relu},           {"gelu", Activation::gelu},
+    {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
+    {"tanh", Activation::tanh},           {"silu", Activation::silu},
+    {"softmax", Activation::softmax}};
+
+// The activation of that name, None included. Throws std::invalid_argument, in the name of
+// `function`, if there is none.
+Activation activation_named(std::string_view function, pybind11::handle name);
 
 // Below this many multiply-adds or elements a call is over before another thread could have taken
 // the GIL or a share of the work.
@@ -39,8 +53,9 @@ inline bool fits(const Array& out, const dlpack::ExchangeApi* api, ElementType t
          std::ranges::equal(out.dims(), shape) && !overlaps_itself(out);
 }
 
-inline pybind11::object finish(pybind11::handle out, pybind11::object array, const Array& v) {
-  return out.is_none() ? result(std::move(array), v) : std::move(array);
+// What the caller gets: its own `out`, or the new array.
+inline pybind11::object finish(pybind11::handle out, pybind11::object array, const Array& view) {
+  return out.is_none() ? result(std::move(array), view) : std::move(array);
 }
 
 // Calls F(args...) for CPython's vector call protocol. pybind11's own dispatch is more general and

@@ -1,0 +1,123 @@
+"""Optimizers: names for the rules of the compiled core, and their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hotloops import _core
+
+
+@dataclass
+class SGD:
+    """Stochastic gradient descent, with momentum if wanted.
+
+    ``p -= learning_rate * g`` without momentum. With it a velocity follows the gradients,
+    ``v = momentum * v + g``, and the parameters follow the velocity,
+    ``p -= learning_rate * v``; or, with Nesterov's momentum, the velocity that is to be expected
+    after the next step, ``p -= learning_rate * (momentum * v + g)``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Length of a step, in gradients.
+    momentum : float
+        Which part of the velocity lasts until the next step, from 0 up to, but without, 1.
+    nesterov : bool
+        Whether to use Nesterov's momentum.
+
+    Examples
+    --------
+    >>> SGD(learning_rate=0.1, momentum=0.9, nesterov=True)
+    SGD(learning_rate=0.1, momentum=0.9, nesterov=True)
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with which nothing is learned."""
+        _check_learning_rate(self)
+        _check_fraction(self, "momentum", self.momentum)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+
+    def _core(self) -> _core.Optimizer:
+        rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterov else "momentum"
+        return _core.Optimizer(rule, self.learning_rate, momentum=self.momentum)
+
+
+@dataclass
+class Adam:
+    """Adam [1]_: steps whose length the recent size of each parameter's gradients decides.
+
+    ``p -= learning_rate * m / (sqrt(s) + epsilon)``, where m and s are running means of the
+    gradient and of its square, divided by ``1 - beta**step``, since they begin at zero.
+
+    Parameters
+    ----------
+    learning_rate : float
+        About the longest step of a parameter.
+    beta_1, beta_2 : float
+        Which part of m, and of s, lasts until the next step, from 0 up to, but without, 1.
+    epsilon : float
+        Keeps steps short where gradients have been smaller than this.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+
+    Examples
+    --------
+    >>> Adam(learning_rate=0.01)
+    Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-07)
+    """
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with which nothing is learned."""
+        _check_learning_rate(self)
+        _check_fraction(self, "beta_1", self.beta_1)
+        _check_fraction(self, "beta_2", self.beta_2)
+        if not self.epsilon > 0:
+            raise ValueError(f"Adam: epsilon is {self.epsilon} but must be above 0")
+
+    def _core(self) -> _core.Optimizer:
+        return _core.Optimizer(
+            "adam", self.learning_rate, beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon
+        )
+
+
+Optimizer = SGD | Adam
+
+KINDS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+
+
+def get(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer of that name with its default numbers, or the one that is given."""
+    if isinstance(optimizer, (SGD, Adam)):
+        return optimizer
+    if optimizer not in KINDS:
+        raise ValueError(
+            f"compile: optimizer is {optimizer!r} but must be 'sgd', 'adam', an SGD or an Adam"
+        )
+    return KINDS[optimizer]()
+
+
+def _check_learning_rate(optimizer: Optimizer) -> None:
+    if not optimizer.learning_rate > 0:
+        raise ValueError(
+            f"{type(optimizer).__name__}: learning_rate is {optimizer.learning_rate} but must be "
+            "above 0"
+        )
+
+
+def _check_fraction(optimizer: Optimizer, name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"{type(optimizer).__name__}: {name} is {value} but must be from 0 to below 1"
+        )

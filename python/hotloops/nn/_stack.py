@@ -1,0 +1,255 @@
+"""Layers one after another: their weights, and what comes out of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hotloops import _core, _operations
+from hotloops.nn import _samples
+from hotloops.nn._history import ActivationStatistics
+from hotloops.nn._layers import Activation, Array, Dense, Layer, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+
+class Stage(NamedTuple):
+    """What is computed in one go: a dense layer with its activation, or an activation alone."""
+
+    dense: Dense | None
+    activation: str | None
+    inputs: int
+    units: int
+
+
+class Stack:
+    """What a `Sequential` is without its training: layers, weights and outputs."""
+
+    def __init__(
+        self, layers: Iterable[Layer], dtype: np.dtype[Any], rng: np.random.Generator
+    ) -> None:
+        if dtype not in (np.float32, np.float64):
+            raise ValueError(f"Sequential: dtype is {dtype} but must be float32 or float64")
+        self.dtype = dtype
+        self._rng = rng
+        self._layers: list[Layer] = []
+        self._input_dim: int | None = None
+        self._parameters: Array = np.zeros(0, dtype)
+        for layer in layers:
+            self.add(layer)
+
+    # ---- Making ----------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, first to last."""
+        return tuple(self._layers)
+
+    @property
+    def built(self) -> bool:
+        """Whether the layers have their weights."""
+        return self._input_dim is not None
+
+    def add(self, layer: Layer) -> None:
+        """Add a layer at the end.
+
+        Parameters
+        ----------
+        layer : Dense or Activation
+            A new one, of no other model.
+        """
+        if not isinstance(layer, (Dense, Activation)):
+            raise TypeError(
+                f"add: layer is a {type(layer).__name__} but must be Dense or Activation"
+            )
+        if self.built:
+            raise RuntimeError("add: the model has its weights already; add layers before build")
+        if layer.name is not None:
+            raise ValueError(f"add: {layer.name} is part of a model already; make another layer")
+        if layer.input_dim is not None and self._layers:
+            raise ValueError("add: input_dim is for the first layer only")
+        number = 1 + sum(other.kind == layer.kind for other in self._layers)
+        layer.name = f"{layer.kind}_{number}"
+        self._layers.append(layer)
+
+    def build(self, input_dim: int | None = None) -> None:
+        """Draw the weights to begin with, unless that is done.
+
+        Parameters
+        ----------
+        input_dim : int, optional
+            How many values go in, if the first layer does not say it.
+        """
+        if self.built:
+            return
+        if not self._layers:
+            raise RuntimeError("build: the model has no layers; add some first")
+        inputs = self._layers[0].input_dim or input_dim
+        if inputs is None:
+            raise ValueError("build: input_dim is not known, neither from here nor the first layer")
+        sizes = list(self._sizes(inputs))
+        total = sum(layer.count_params(size) for layer, size in sizes)
+        self._parameters = np.zeros(total, self.dtype)
+        offset = 0
+        for layer, size in sizes:
+            if isinstance(layer, Dense):
+                layer._begin(Place(self._parameters, offset, size), self._rng)
+            offset += layer.count_params(size)
+        self._input_dim = inputs
+
+    def _sizes(self, inputs: int) -> Iterator[tuple[Layer, int]]:
+        """Yield each layer with the number of its inputs."""
+        for layer in self._layers:
+            yield layer, inputs
+            inputs = layer.units if isinstance(layer, Dense) else inputs
+
+    def _stages(self) -> list[Stage]:
+        """Join each activation with the dense layer before it, if that has none."""
+        assert self._input_dim is not None
+        stages: list[Stage] = []
+        for layer, inputs in self._sizes(self._input_dim):
+            if isinstance(layer, Dense):
+                stages.append(Stage(layer, layer.activation, inputs, layer.units))
+            elif stages and stages[-1].activation is None:
+                stages[-1] = stages[-1]._replace(activation=layer.activation)
+            else:
+                stages.append(Stage(None, layer.activation, inputs, inputs))
+        return stages
+
+    # ---- Using -----------------------------------------------------------------------------------
+
+    def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
+        """Return the outputs.
+
+        Parameters
+        ----------
+        x : array_like, shape (samples, inputs)
+            Samples.
+        batch_size : int, optional
+            How many to compute at once; all by default. It does not change the outputs.
+
+        Returns
+        -------
+        ndarray, shape (samples, units)
+            Of the model's dtype.
+        """
+        x = self._inputs("predict", x)
+        if batch_size is None or batch_size >= len(x):
+            return self._outputs(x)
+        if batch_size < 1:
+            raise ValueError(f"predict: batch_size is {batch_size} but must be at least 1")
+        return np.concatenate(
+            [self._outputs(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+        )
+
+    def _outputs(self, x: Array) -> Array:
+        for dense, activation, _, _ in self._stages():
+            if dense is None:
+                x = _core.activate(activation, x)
+            else:
+                x = _operations.dense(x, dense.kernel, dense.bias, activation=activation)
+        return x
+
+    def activation_statistics(self, x: Any) -> list[ActivationStatistics]:
+        """Return mean and standard deviation of what comes out of each layer.
+
+        A deep network learns if they are about the same in all layers. If the weights are too
+        small, signals fade from layer to layer; if they are too large, units saturate.
+
+        Parameters
+        ----------
+        x : array_like, shape (samples, inputs)
+            Samples.
+
+        Returns
+        -------
+        list of ActivationStatistics
+            Name of the layer, mean and standard deviation over samples and units.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hotloops.nn import Dense, Sequential
+        >>> x = np.random.default_rng(0).normal(size=(1000, 100))
+        >>> for initializer in "normal", "he_normal":
+        ...     layers = [Dense(100, "relu", kernel_initializer=initializer) for _ in range(9)]
+        ...     last = Sequential(layers, seed=0).activation_statistics(x)[-1]
+        ...     print(f"{initializer}: {last.std:.2g} after {last.layer}")
+        normal: 8.5e-05 after dense_9
+        he_normal: 0.99 after dense_9
+        """
+        x = self._inputs("activation_statistics", x)
+        statistics = []
+        for layer in self._layers:
+            assert layer.name is not None
+            if isinstance(layer, Dense):
+                x = _operations.dense(x, layer.kernel, layer.bias, activation=layer.activation)
+            else:
+                x = _core.activate(layer.activation, x)
+            mean, std = float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
+            statistics.append(ActivationStatistics(layer.name, mean, std))
+        return statistics
+
+    def _inputs(self, function: str, x: Any, of: str = "") -> Array:
+        """Return samples as the core takes them; the model is built now at the latest."""
+        if not self.built:
+            self.build(_samples.as_inputs(function, f"{of}x", x, None, self.dtype).shape[1])
+        return _samples.as_inputs(function, f"{of}x", x, self._input_dim, self.dtype)
+
+    # ---- Weights ---------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all weights: kernel and bias of the first layer, of the second, ...
+
+        Returns
+        -------
+        list of ndarray
+            Without biases that there are not.
+        """
+        return [weights.copy() for weights in self._weights()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all weights.
+
+        Parameters
+        ----------
+        weights : sequence of array_like
+            In the order and the shapes of `get_weights`.
+        """
+        mine = self._weights()
+        shapes = [np.shape(array) for array in weights]
+        needed = [array.shape for array in mine]
+        if shapes != needed:
+            raise ValueError(f"set_weights: weights have shapes {shapes} but {needed} are needed")
+        for array, values in zip(mine, weights, strict=True):
+            array[...] = values
+
+    def _weights(self) -> list[Array]:
+        self.build()
+        dense = [layer for layer in self._layers if isinstance(layer, Dense)]
+        arrays = [array for layer in dense for array in (layer.kernel, layer.bias)]
+        return [array for array in arrays if array is not None]
+
+    def count_params(self) -> int:
+        """Return how many weights there are."""
+        self.build()
+        return self._parameters.size
+
+    def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
+        """Print the layers with their shapes and how many weights they have.
+
+        Parameters
+        ----------
+        print_fn : callable
+            What is called with each line.
+        """
+        self.build()
+        assert self._input_dim is not None
+        print_fn(f"{'layer':<16}{'shape':<16}{'activation':<12}{'weights':>12}")
+        for layer, inputs in self._sizes(self._input_dim):
+            units = layer.units if isinstance(layer, Dense) else inputs
+            shape, count = f"{inputs} -> {units}", layer.count_params(inputs)
+            print_fn(f"{layer.name:<16}{shape:<16}{layer.activation or '':<12}{count:>12,}")
+        print_fn(f"{'total':<16}{self.dtype.name:<28}{self.count_params():>12,}")

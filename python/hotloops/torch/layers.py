@@ -1,0 +1,194 @@
+"""Layers and models."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hotloops import _core
+from hotloops.torch.operators import linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+
+class Linear(torch.nn.Linear):
+    """`torch.nn.Linear` computed by hotloops, with an activation if wanted.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of a row of the input and of the output.
+    bias : bool
+        Whether there is one.
+    activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
+        Applied to the result.
+    device, dtype : optional
+        Of the parameters, as for `torch.nn.Linear`.
+
+    Notes
+    -----
+    Parameters, their initial values and the ``state_dict`` are those of `torch.nn.Linear`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hotloops.torch import Linear
+    >>> layer = Linear(3, 2, activation="relu")
+    >>> layer
+    Linear(in_features=3, out_features=2, bias=True, activation='relu')
+    >>> layer(torch.zeros(5, 3)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        activation: str | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        _core.check_activation("Linear", activation)
+        super().__init__(in_features, out_features, bias, device, dtype)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``activation(x @ weight.T + bias)``."""
+        return linear(x, self.weight, self.bias, self.activation)
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses of the repr."""
+        text = super().extra_repr()
+        return text if self.activation is None else f"{text}, activation={self.activation!r}"
+
+
+def optimize(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy of a model, for inference, whose linear layers are computed by hotloops.
+
+    Every `torch.nn.Linear` on the CPU of dtype float32 or float64 is replaced by a `Linear`. In a
+    `torch.nn.Sequential`, a ReLU, GELU, SiLU, Sigmoid or Tanh that follows it is fused into it, and
+    an Identity takes its place. Layers with hooks, and subclasses of `torch.nn.Linear`, stay.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Is not changed.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode. It shares the parameters and buffers of `model`. Its attribute
+        ``hotloops_replaced`` lists what was replaced, a line a layer; the number is logged, too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import hotloops.torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+    >>> fast = hotloops.torch.optimize(model)
+    >>> for line in fast.hotloops_replaced:
+    ...     print(line)
+    0: Linear(4, 8) and GELU
+    2: Linear(8, 2)
+    """
+    # A deep copy, but for the tensors.
+    shared = {id(t): t for tensors in (model.parameters(), model.buffers()) for t in tensors}
+    replaced: list[str] = []
+    optimized = _replaced(copy.deepcopy(model, shared), "", {}, replaced).eval()
+    optimized.hotloops_replaced = replaced
+    _log.info("optimize: replaced %d linear layers", len(replaced))
+    return optimized
+
+
+# ---- Replacing layers ----------------------------------------------------------------------------
+
+
+def _replaced(
+    module: torch.nn.Module,
+    name: str,
+    done: dict[torch.nn.Module, torch.nn.Module],
+    report: list[str],
+) -> torch.nn.Module:
+    """Return what takes the place of a module, after replacing what is inside of it."""
+    if module in done:  # used in several places
+        return done[module]
+    done[module] = module
+    if _is_replaceable(module):
+        done[module] = _as_hotloops(module, None)
+        report.append(f"{name or 'the model'}: {_described(module)}")
+        return done[module]
+    if isinstance(module, torch.nn.Sequential):
+        _fuse_activations(module, name, report)
+    for child_name, child in _children(module):
+        setattr(module, child_name, _replaced(child, _path(name, child_name), done, report))
+    return module
+
+
+def _children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """Return all children, those too that named_children leaves out: each has its places."""
+    return [(name, child) for name, child in module._modules.items() if child is not None]
+
+
+def _path(name: str, child_name: str) -> str:
+    return f"{name}.{child_name}" if name else child_name
+
+
+def _fuse_activations(sequential: torch.nn.Sequential, name: str, report: list[str]) -> None:
+    children = _children(sequential)
+    for (first, layer), (second, follower) in itertools.pairwise(children):
+        activation = _activation_of(follower)
+        if _is_replaceable(layer) and activation is not None:
+            setattr(sequential, first, _as_hotloops(layer, activation))
+            setattr(sequential, second, torch.nn.Identity())
+            described = f"{_described(layer)} and {type(follower).__name__}"
+            report.append(f"{_path(name, first)}: {described}")
+
+
+def _is_replaceable(module: torch.nn.Module) -> bool:
+    return (
+        type(module) is torch.nn.Linear
+        and module.weight.device.type == "cpu"
+        and module.weight.dtype in (torch.float32, torch.float64)
+        and not _has_hooks(module)
+    )
+
+
+def _activation_of(module: torch.nn.Module) -> str | None:
+    if _has_hooks(module):
+        return None
+    if type(module) is torch.nn.GELU:
+        return "gelu_tanh" if module.approximate == "tanh" else "gelu"
+    names: dict[type, str] = {
+        torch.nn.ReLU: "relu",
+        torch.nn.SiLU: "silu",
+        torch.nn.Sigmoid: "sigmoid",
+        torch.nn.Tanh: "tanh",
+    }
+    return names.get(type(module))
+
+
+def _has_hooks(module: torch.nn.Module) -> bool:
+    return any(value for name, value in vars(module).items() if name.endswith("_hooks"))
+
+
+def _as_hotloops(layer: Any, activation: str | None) -> Linear:
+    """Return a layer with the same parameters."""
+    new: Linear = Linear(
+        *(layer.in_features, layer.out_features, layer.bias is not None, activation),
+        device="meta",  # no memory and no time for initial values
+    )
+    new.weight, new.bias = layer.weight, layer.bias
+    new.train(layer.training)
+    return new
+
+
+def _described(layer: Any) -> str:
+    return f"Linear({layer.in_features}, {layer.out_features})"
