@@ -67,6 +67,29 @@ struct Tile {
   const void* fetch[2];
 };
 
+// A few rows of A times columns of B that lie along k, over all of k; C's columns side by side.
+struct Columns {
+  std::int64_t k;
+  const void* a;
+  std::int64_t a_row_stride, a_col_stride;
+  const void* b;
+  std::int64_t b_col_stride;
+  void* c;
+  std::int64_t c_stride;
+  Epilogue epilogue;
+};
+
+// Kernels whose vectors hold chains of different columns, or of different blocks of k.
+inline constexpr int kColumnsRows = 4;
+inline constexpr int kMaxLanes = 16;
+struct DotKernels {
+  int lanes;  // values in a vector
+  // By rows - 1; for columns of one vector and of two.
+  void (*columns[kColumnsRows][2])(const Columns&);
+  // One chain for each of `lanes` blocks of kKc values that follow each other.
+  void (*block_sums)(const void* a, const void* b, void* sums);
+};
+
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to
 // be packed.
 enum class Operands : std::uint8_t { in_place, packed_a, packed_a_pack_b };
@@ -82,6 +105,7 @@ struct Kernel {
   // The microkernel for tiles of so many rows and columns, at most mr and nr. To be asked once for
   // many tiles: a choice for each, behind the call, took 100 cycles of 3600.
   RunTile (*choose)(int rows, int cols, Operands operands);
+  DotKernels dots;  // for what tiles are not made for; the same for all tile shapes
 };
 
 // Functions over n contiguous values; the result may be written over an operand.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "dot_products.h"
 #include "product.h"
 #include "threads.h"
 #include "workspace.h"
@@ -24,11 +25,11 @@ struct Batch {
       if (dim.size != 1) dims[ndim++] = dim;
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
-    // Tiles have rows in memory. A C of columns is the transpose of one: C' = B' A', whose products
-    // commute bit for bit. A bias runs along the columns and stays where it is.
-    if (args.c.col_stride != 1 && args.c.row_stride == 1 && args.epilogue.bias == nullptr) {
-      transpose();
-    }
+    // Tiles have rows in memory, and long ones. A C of columns, or a single column, is the
+    // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
+    // the columns and stays where it is.
+    const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
+    if ((columns || (args.n == 1 && args.m > 1)) && args.epilogue.bias == nullptr) transpose();
   }
 
   [[nodiscard]] std::int64_t size() const {
@@ -85,28 +86,38 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items == 0 || batch.args.m == 0 || batch.args.n == 0) return;
 
   const Kernel& kernel = choose_kernel(kernels, batch.args.m);
+  const bool dots = are_dot_products(kernel, batch.args);
   const Plan plan(kernel, batch.args);
+  const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
+  const std::int64_t b_bytes = dots ? dot_products_bytes(kernel) : plan.b_bytes;
+  const auto run = [&](const MatmulArgs& item, Team team, std::byte* a_panels, std::byte* shared) {
+    if (dots) {
+      run_dot_products(kernel, item, team, shared);
+    } else {
+      run_product(plan, item, team, a_panels, shared);
+    }
+  };
   const std::int64_t work = batch.args.m * batch.args.n * std::max<std::int64_t>(1, batch.args.k);
   const int threads_an_item = worthwhile_threads(work, kWorkPerThread, threads);
   // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
   if (items >= std::int64_t{4} * threads || threads_an_item < threads) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, worthwhile_threads(work * items, kWorkPerThread, threads)));
-    const std::int64_t bytes = plan.a_bytes + plan.b_bytes;
+    const std::int64_t bytes = a_bytes + b_bytes;
     std::byte* memory = workspace(count * bytes);
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * bytes;
       const Range range = part(items, 1, team.count, team.index);
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        run_product(plan, batch.item(kernel.dtype, i), Team{}, own, own + plan.a_bytes);
+        run(batch.item(kernel.dtype, i), Team{}, own, own + a_bytes);
       }
     });
   } else {
-    std::byte* memory = workspace(plan.b_bytes + threads_an_item * plan.a_bytes);
+    std::byte* memory = workspace(b_bytes + threads_an_item * a_bytes);
     for (std::int64_t i = 0; i < items; ++i) {
       const MatmulArgs item = batch.item(kernel.dtype, i);
       parallel(threads_an_item, [&](Team team) {
-        run_product(plan, item, team, memory + plan.b_bytes + team.index * plan.a_bytes, memory);
+        run(item, team, memory + b_bytes + team.index * a_bytes, memory);
       });
     }
   }

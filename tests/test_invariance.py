@@ -10,7 +10,7 @@ import pytest
 
 import hotloops
 import support
-from support import FMA_ISAS, LAYOUTS, assert_same_bits, contract_matmul, normal, wide_range
+from support import FMA_ISAS, KC, LAYOUTS, assert_same_bits, contract_matmul, normal, wide_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +92,24 @@ def test_any_number_of_threads(
     with hotloops.threads(count):
         assert hotloops.get_num_threads() == count
         assert_same_bits(hotloops.matmul(a, b), alone)
+
+
+@pytest.mark.usefixtures("isa")
+def test_a_dot_product_on_any_number_of_threads(dtype: np.dtype[Any]) -> None:
+    # Its blocks are shared out; more of them than fit one round of sums, and a rest.
+    a, b = operands((1, 5000 * KC + 7, 1), dtype)
+    with hotloops.threads(1):
+        alone = hotloops.matmul(a, b)
+        blocks = [
+            hotloops.matmul(a[:, k : k + KC], b[k : k + KC]) for k in range(0, a.shape[1], KC)
+        ]
+    in_order = blocks[0]
+    for block in blocks[1:]:
+        in_order = in_order + block
+    assert_same_bits(alone, in_order)
+    for count in (2, 5):
+        with hotloops.threads(count):
+            assert_same_bits(hotloops.matmul(a, b), alone)
 
 
 @pytest.mark.usefixtures("isa")

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "kernels/dots.h"
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
 #include "kernels/rows.h"
@@ -10,9 +11,9 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
-template <class M>
+template <class S, class M>
 constexpr Kernel make_kernel(Isa isa, const char* name) {
-  return {name, isa, M::kDType, M::kMr, M::kNr, 1, &M::choose};
+  return {name, isa, M::kDType, M::kMr, M::kNr, 1, &M::choose, make_dot_kernels<S>()};
 }
 
 template <class S>
@@ -29,9 +30,9 @@ struct Names {
 template <class S, int Mr, int Nv, int FewNv>
 constexpr void set_tiles(Kernel (&kernels)[kTileShapes], Isa isa,
                          const char* const (&names)[kTileShapes]) {
-  kernels[0] = make_kernel<TileKernel<S, Mr, Nv>>(isa, names[0]);
-  kernels[1] = make_kernel<TileKernel<S, 4, FewNv>>(isa, names[1]);
-  kernels[2] = make_kernel<TileKernel<S, 1, 8>>(isa, names[2]);
+  kernels[0] = make_kernel<S, TileKernel<S, Mr, Nv>>(isa, names[0]);
+  kernels[1] = make_kernel<S, TileKernel<S, 4, FewNv>>(isa, names[1]);
+  kernels[2] = make_kernel<S, TileKernel<S, 1, 8>>(isa, names[2]);
 }
 
 template <int Bytes, int Mr, int Nv, int FewNv>

@@ -89,7 +89,9 @@ class Microkernel {
   using V = typename S::V;
   static constexpr int kRowBytes = Nv * static_cast<int>(sizeof(V));
   static constexpr int64_t kStep = kCopyStep;
-  static constexpr int kRowsAhead = 16;
+  // Wide tiles are for a few rows: with 16 rows of them on the way, nothing else comes through; 6
+  // gain 15 % where B is in memory.
+  static constexpr int kRowsAhead = Nv > 3 ? 6 : 16;
 
   // The j-th vector of a row of tile.cols values.
   HOTLOOPS_INLINE static V load(const Tile& tile, const T* row, int j) {

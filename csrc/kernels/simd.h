@@ -124,6 +124,67 @@ struct Simd {
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
 
+  // 16 bytes of each of the rows that are so far apart, side by side.
+  HOTLOOPS_INLINE static V load_lanes(const T* p, [[maybe_unused]] int64_t stride) {
+#if defined(__AVX512F__)
+    if constexpr (Bytes == 64 && sizeof(T) == 4) {
+      __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+      v = _mm512_insertf32x4(v, _mm_loadu_ps(p + stride), 1);
+      v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * stride), 2);
+      return reinterpret_cast<V>(_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * stride), 3));
+    } else if constexpr (Bytes == 64) {
+      __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(p));
+      v = _mm512_insertf64x2(v, _mm_loadu_pd(p + stride), 1);
+      v = _mm512_insertf64x2(v, _mm_loadu_pd(p + 2 * stride), 2);
+      return reinterpret_cast<V>(_mm512_insertf64x2(v, _mm_loadu_pd(p + 3 * stride), 3));
+    }
+#endif
+#if defined(__AVX__)
+    if constexpr (Bytes == 32 && sizeof(T) == 4) {
+      const __m256 v = _mm256_castps128_ps256(_mm_loadu_ps(p));
+      return reinterpret_cast<V>(_mm256_insertf128_ps(v, _mm_loadu_ps(p + stride), 1));
+    } else if constexpr (Bytes == 32) {
+      const __m256d v = _mm256_castpd128_pd256(_mm_loadu_pd(p));
+      return reinterpret_cast<V>(_mm256_insertf128_pd(v, _mm_loadu_pd(p + stride), 1));
+    }
+#endif
+    return load(p);
+  }
+
+  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.
+  HOTLOOPS_INLINE static V zip_low(V a, V b) {
+    if constexpr (lanes == 16) {
+      return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13,
+                                     29);
+    } else if constexpr (lanes == 8 && sizeof(T) == 4) {
+      return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+    } else if constexpr (lanes == 8) {
+      return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
+    } else if constexpr (lanes == 4 && sizeof(T) == 4) {
+      return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    } else if constexpr (lanes == 4) {
+      return __builtin_shufflevector(a, b, 0, 4, 2, 6);
+    } else {
+      return __builtin_shufflevector(a, b, 0, 2);
+    }
+  }
+  HOTLOOPS_INLINE static V zip_high(V a, V b) {
+    if constexpr (lanes == 16) {
+      return __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
+                                     31);
+    } else if constexpr (lanes == 8 && sizeof(T) == 4) {
+      return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    } else if constexpr (lanes == 8) {
+      return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+    } else if constexpr (lanes == 4 && sizeof(T) == 4) {
+      return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    } else if constexpr (lanes == 4) {
+      return __builtin_shufflevector(a, b, 1, 5, 3, 7);
+    } else {
+      return __builtin_shufflevector(a, b, 1, 3);
+    }
+  }
+
   // 0, 1, 2 ...
   HOTLOOPS_INLINE static I iota() {
     I index;

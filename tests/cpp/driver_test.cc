@@ -83,11 +83,12 @@ std::ostream& operator<<(std::ostream& out, Shape s) {
 // Operands and result of one product.
 template <class T>
 struct Problem {
-  Problem(Shape s, Layout layout, Guard guard)
+  Problem(Shape s, Layout layout, Guard guard) : Problem(s, layout, layout, guard) {}
+  Problem(Shape s, Layout layout, Layout b_layout, Guard guard)
       : shape(s),
         kernels(matmul_kernels(kDTypeOf<T>)),
         a(s.m, s.k, layout, guard),
-        b(s.k, s.n, layout, guard),
+        b(s.k, s.n, b_layout, guard),
         c(s.m, s.n, layout, guard),
         residual(s.m, s.n, layout, guard),
         bias(s.n, guard) {}
@@ -162,8 +163,9 @@ struct Problem {
 };
 
 template <class T>
-void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Guard guard) {
-  Problem<T> problem(shape, layout, guard);
+void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Layout b_layout,
+                Guard guard) {
+  Problem<T> problem(shape, layout, b_layout, guard);
   problem.kernels = kernels;
   problem.fill(fill_small_integers<T>);
   problem.run();
@@ -194,6 +196,11 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Gua
   problem.expect("real values", [&](auto i, auto j) {
     return bits ? problem.c.at(i, j) == problem.defined(i, j) : problem.within_bound(i, j);
   });
+}
+
+template <class T>
+void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Guard guard) {
+  test_shape<T>(kernels, shape, layout, layout, guard);
 }
 
 template <class T>
@@ -284,6 +291,20 @@ void test_drivers_typed() {
   for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 13, 50}) {
     test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::rows, Guard::after);
     test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::columns, Guard::before);
+  }
+  // A few rows times columns that lie along k, around the vector and two of them; dot products.
+  const std::int64_t lanes = kernels.front().dots.lanes;
+  for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 9}) {
+    for (const std::int64_t n : {lanes - 1, lanes, lanes + 1, 2 * lanes, 5 * lanes - 1}) {
+      for (const std::int64_t k : {std::int64_t{1}, kKc - 1, kKc + 6}) {
+        test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::after);
+        test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::before);
+      }
+    }
+  }
+  for (const std::int64_t k : {2 * kKc, 2 * kKc + 1, lanes * kKc, (lanes + 2) * kKc - 1}) {
+    test_shape<T>(kernels, {1, 1, k}, Layout::rows, Guard::after);
+    test_shape<T>(kernels, {1, 1, k}, Layout::rows, Guard::before);
   }
   for (const Shape shape : {Shape{1, 1, 3}, Shape{4, 4, 4}, Shape{31, 33, 300}}) {
     test_batch<T>(shape);

@@ -1,0 +1,22 @@
+// Products that are no work for tiles: a few rows times columns that lie along k, and dot products.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "matmul.h"
+#include "threads.h"
+
+namespace hotloops {
+
+// Whether run_dot_products can compute the product, and faster than tiles.
+bool are_dot_products(const Kernel& kernel, const MatmulArgs& args);
+
+// Bytes that it needs for a team.
+std::int64_t dot_products_bytes(const Kernel& kernel);
+
+// Computes the product; called by each thread of a team with the same arguments.
+void run_dot_products(const Kernel& kernel, const MatmulArgs& args, Team team, std::byte* memory);
+
+}  // namespace hotloops

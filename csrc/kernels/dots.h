@@ -1,0 +1,144 @@
+// Chains of multiply-adds side by side in a vector, where what lies side by side in memory is k.
+//
+// A chain's values follow each other in memory, and a vector needs one value each of as many
+// chains: rows are transposed in registers. 16 bytes of each of the rows are loaded straight into
+// their place in a vector, so that only the transposition within 16 bytes is left to shuffles: two
+// for each vector of float32, one of float64. Packing such rows first, and then multiplying from
+// L1, took three to five times as long.
+
+#pragma once
+
+#include "kernel.h"
+#include "kernels/microkernel.h"
+#include "kernels/simd.h"
+
+namespace hotloops::HOTLOOPS_ISA {
+
+// The values at k = p, p + 1, ... of S::lanes rows, so far apart: x[e] has those at p + e.
+template <class S>
+struct Transposed {
+  using T = typename S::T;
+  using V = typename S::V;
+  static constexpr int kDepth = 16 / sizeof(T);
+
+  HOTLOOPS_INLINE Transposed(const T* p, int64_t stride) {
+    V rows[kDepth];
+#pragma GCC unroll 4
+    for (int i = 0; i < kDepth; ++i) rows[i] = S::load_lanes(p + i * stride, kDepth * stride);
+    if constexpr (kDepth == 2) {
+      x[0] = S::zip_low(rows[0], rows[1]);
+      x[1] = S::zip_high(rows[0], rows[1]);
+    } else {
+      using Pairs = Simd<double, sizeof(V)>;
+      using P = typename Pairs::V;
+      const P low_01 = reinterpret_cast<P>(S::zip_low(rows[0], rows[1]));
+      const P low_23 = reinterpret_cast<P>(S::zip_low(rows[2], rows[3]));
+      const P high_01 = reinterpret_cast<P>(S::zip_high(rows[0], rows[1]));
+      const P high_23 = reinterpret_cast<P>(S::zip_high(rows[2], rows[3]));
+      x[0] = reinterpret_cast<V>(Pairs::zip_low(low_01, low_23));
+      x[1] = reinterpret_cast<V>(Pairs::zip_high(low_01, low_23));
+      x[2] = reinterpret_cast<V>(Pairs::zip_low(high_01, high_23));
+      x[3] = reinterpret_cast<V>(Pairs::zip_high(high_01, high_23));
+    }
+  }
+
+  V x[kDepth];
+};
+
+// One value of each of S::lanes rows.
+template <class S>
+HOTLOOPS_INLINE typename S::V gather(const typename S::T* p, int64_t stride) {
+  typename S::V v;
+  for (int lane = 0; lane < S::lanes; ++lane) v[lane] = p[lane * stride];
+  return v;
+}
+
+// `Rows` rows of A times Groups * S::lanes columns of B.
+template <class S, int Rows, int Groups>
+void columns(const Columns& task) {
+  using T = typename S::T;
+  using V = typename S::V;
+  constexpr int kDepth = Transposed<S>::kDepth;
+  const T* a = static_cast<const T*>(task.a);
+  const T* b = static_cast<const T*>(task.b);
+  const int64_t a_row = task.a_row_stride;
+  const int64_t a_col = task.a_col_stride;
+  const int64_t stride = task.b_col_stride;
+  V sum[Rows][Groups] = {};
+  for (int64_t k = 0; k < task.k; k += kKc) {
+    const int64_t end = k + kKc < task.k ? k + kKc : task.k;
+    V block[Rows][Groups] = {};
+    int64_t p = k;
+    for (; p + kDepth <= end; p += kDepth) {
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) {
+        const Transposed<S> values(b + g * S::lanes * stride + p, stride);
+#pragma GCC unroll 4
+        for (int e = 0; e < kDepth; ++e) {
+#pragma GCC unroll 4
+          for (int i = 0; i < Rows; ++i) {
+            block[i][g] += S::splat(a[i * a_row + (p + e) * a_col]) * values.x[e];
+          }
+        }
+      }
+    }
+    for (; p < end; ++p) {
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) {
+        const V values = gather<S>(b + g * S::lanes * stride + p, stride);
+#pragma GCC unroll 4
+        for (int i = 0; i < Rows; ++i) block[i][g] += S::splat(a[i * a_row + p * a_col]) * values;
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) sum[i][g] = k == 0 ? block[i][g] : sum[i][g] + block[i][g];
+    }
+  }
+
+  T* c = static_cast<T*>(task.c);
+  const T* bias = static_cast<const T*>(task.epilogue.bias);
+  const T* residual = static_cast<const T*>(task.epilogue.residual);
+  for (int i = 0; i < Rows; ++i, c += task.c_stride) {
+    for (int g = 0; g < Groups; ++g) {
+      const int j = g * S::lanes;
+      V value = sum[i][g];
+      if (bias != nullptr) value += S::load(bias + j);
+      if (residual != nullptr) value += S::load(residual + i * task.c_stride + j);
+      if (task.epilogue.activation == Activation::relu) value = relu<S>(value);
+      S::store(c + j, value);
+    }
+    if (task.epilogue.activation > Activation::relu) {
+      activate_row<S>(task.epilogue.activation, Groups * S::lanes, c, c);
+    }
+  }
+}
+
+// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for S::lanes of them.
+template <class S>
+void block_sums(const void* a, const void* b, void* sums) {
+  using T = typename S::T;
+  const T* x = static_cast<const T*>(a);
+  const T* y = static_cast<const T*>(b);
+  typename S::V sum = {};
+  for (int64_t p = 0; p < kKc; p += Transposed<S>::kDepth) {
+    const Transposed<S> xs(x + p, kKc);
+    const Transposed<S> ys(y + p, kKc);
+#pragma GCC unroll 4
+    for (int e = 0; e < Transposed<S>::kDepth; ++e) sum += xs.x[e] * ys.x[e];
+  }
+  S::store(static_cast<T*>(sums), sum);
+}
+
+template <class S>
+constexpr DotKernels make_dot_kernels() {
+  return {.lanes = S::lanes,
+          .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},
+                      {&columns<S, 2, 1>, &columns<S, 2, 2>},
+                      {&columns<S, 3, 1>, &columns<S, 3, 2>},
+                      {&columns<S, 4, 1>, &columns<S, 4, 2>}},
+          .block_sums = &block_sums<S>};
+}
+
+}  // namespace hotloops::HOTLOOPS_ISA
