@@ -1,5 +1,7 @@
 #include "activate.h"
 
+#include <array>
+
 #include "blocking.h"
 #include "pack.h"
 #include "threads.h"
@@ -22,9 +24,10 @@ void activate(Activation activation, const RowKernels& kernels, const Elementwis
               int threads) {
   const Bound bound{.activation = activation, .run = kernels.activate};
   const RowFunction f{.run =
-                          [](const void* context, std::int64_t n, const void* x, void* y) {
+                          [](const void* context, const Row& row) {
                             const auto* b = static_cast<const Bound*>(context);
-                            b->run(b->activation, n, x, y);
+                            b->run(b->activation, row.n, row.data[0], row.data[1]);
+                            return true;
                           },
                       .context = &bound};
   if (activation == Activation::softmax) {
@@ -32,6 +35,19 @@ void activate(Activation activation, const RowKernels& kernels, const Elementwis
   } else {
     map_elements(args, f, threads);
   }
+}
+
+void activate_rows(Activation activation, const RowKernels& kernels, const ActivateRowsArgs& args,
+                   int threads) {
+  const std::array dims = {ElementwiseDim{.size = args.rows, .strides = {args.cols, args.cols}},
+                           ElementwiseDim{.size = args.cols, .strides = {1, 1}}};
+  const ElementType type = element_type(args.dtype);
+  activate(activation, kernels,
+           {.arrays = 2,
+            .has_result = true,
+            .array = {{const_cast<void*>(args.x), type}, {args.y, type}},
+            .dims = dims},
+           threads);
 }
 
 void activation_grad(Activation activation, const RowKernels& kernels,

@@ -3,11 +3,23 @@
 #pragma once
 
 #include "elementwise.h"
+#include "kernel.h"
 
 namespace hotloops {
 
 void activate(Activation activation, const RowKernels& kernels, const ElementwiseArgs& args,
               int threads);
+
+// Contiguous arrays of rows. y may be x.
+struct ActivateRowsArgs {
+  DType dtype;
+  std::int64_t rows, cols;
+  const void* x;
+  void* y;
+};
+
+void activate_rows(Activation activation, const RowKernels& kernels, const ActivateRowsArgs& args,
+                   int threads);
 
 // Contiguous arrays of rows. grad_x may be one of the other two.
 struct ActivationGradArgs {

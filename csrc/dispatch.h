@@ -46,5 +46,8 @@ inline std::span<const Kernel> matmul_kernels(DType dtype) {
 inline const RowKernels& row_kernels(DType dtype) {
   return active_kernels().rows[static_cast<int>(dtype)];
 }
+inline const ElementKernels& element_kernels(ElementType type) {
+  return active_kernels().elements[static_cast<int>(type)];
+}
 
 }  // namespace hotloops

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "element.h"
 #include "epilogue.h"
 #include "update.h"
 
@@ -13,6 +14,9 @@ enum class DType : std::uint8_t { f32, f64 };
 inline constexpr int kDTypes = 2;
 
 constexpr std::int64_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 8; }
+constexpr ElementType element_type(DType dtype) {
+  return dtype == DType::f32 ? ElementType::f32 : ElementType::f64;
+}
 constexpr const char* name_of(DType dtype) { return dtype == DType::f32 ? "float32" : "float64"; }
 
 enum class Isa : std::uint8_t { baseline, neon, avx2, avx512 };
@@ -106,9 +110,6 @@ struct Kernel {
 
 // Functions over n contiguous values; the result may be written over an operand.
 struct RowKernels {
-  void (*relu)(std::int64_t n, const void* x, void* y);
-  // Around the cache: for results too large to be still in it when they are read again.
-  void (*relu_stream)(std::int64_t n, const void* x, void* y);
   // Softmax takes the n values for its whole row.
   void (*activate)(Activation activation, std::int64_t n, const void* x, void* y);
   // grad_x = f'(x) grad_y of y = f(x). `saved` is the one of x and y that it is computed from:
@@ -128,6 +129,7 @@ struct KernelSet {
   const char* name;
   Kernel matmul[kDTypes][kTileShapes];  // tallest first
   RowKernels rows[kDTypes];
+  ElementKernels elements[kElementTypes];  // indexed by ElementType
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication
   // and an addition) in registers and returns how many floating-point operations that were.
   std::int64_t (*fma_burst[kDTypes])(std::int64_t iterations);

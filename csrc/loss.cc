@@ -4,7 +4,6 @@
 #include "loss.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <span>
 #include <utility>
@@ -21,7 +20,7 @@ constexpr double kClip = 1e-7;
 // One sample. The gradients are those of the sample's loss; `gradients` of a loss from logits holds
 // the activated outputs at first.
 template <class T>
-struct Row {
+struct SampleRow {
   std::span<const T> outputs;
   std::span<T> gradients;
 };
@@ -39,7 +38,7 @@ double count_equal_halves(std::span<const T> outputs, const T* targets) {
 }
 
 template <class T>
-Score mse(Row<T> row, const T* targets) {
+Score mse(SampleRow<T> row, const T* targets) {
   const auto units = static_cast<double>(row.outputs.size());
   Score score;
   score.hits =
@@ -55,7 +54,7 @@ Score mse(Row<T> row, const T* targets) {
 }
 
 template <class T>
-Score binary_from_logits(Row<T> row, const T* targets) {
+Score binary_from_logits(SampleRow<T> row, const T* targets) {
   const auto units = static_cast<double>(row.outputs.size());
   Score score;
   score.hits = count_equal_halves(std::span<const T>(row.gradients), targets);
@@ -70,7 +69,7 @@ Score binary_from_logits(Row<T> row, const T* targets) {
 }
 
 template <class T>
-Score binary_from_probabilities(Row<T> row, const T* targets) {
+Score binary_from_probabilities(SampleRow<T> row, const T* targets) {
   const auto units = static_cast<double>(row.outputs.size());
   Score score;
   score.hits = count_equal_halves(row.outputs, targets);
@@ -103,7 +102,7 @@ struct Class {
 };
 
 template <class T, class Targets>
-Score categorical_from_logits(Row<T> row, Targets targets) {
+Score categorical_from_logits(SampleRow<T> row, Targets targets) {
   const std::span<const T> z = row.outputs;
   const std::int64_t best = argmax(std::span<const T>(row.gradients));
   // log of softmax y: z - largest z + log of the largest y, which is at least 1 / units
@@ -125,7 +124,7 @@ Score categorical_from_logits(Row<T> row, Targets targets) {
 
 // Outputs that no softmax made are first divided by their sum.
 template <class T, class Targets>
-Score categorical_from_probabilities(Row<T> row, Targets targets) {
+Score categorical_from_probabilities(SampleRow<T> row, Targets targets) {
   const std::span<const T> y = row.outputs;
   Score score;
   score.hits = double(argmax(y) == targets.best(y.size()));
@@ -148,7 +147,7 @@ Score categorical_from_probabilities(Row<T> row, Targets targets) {
 }
 
 template <class T>
-Score of_sample(const LossArgs& args, Row<T> row, std::int64_t sample) {
+Score of_sample(const LossArgs& args, SampleRow<T> row, std::int64_t sample) {
   if (args.loss == Loss::sparse_categorical_crossentropy) {
     const Class<T> target{static_cast<const std::int64_t*>(args.targets)[sample]};
     return args.from_logits ? categorical_from_logits(row, target)
@@ -173,8 +172,8 @@ Score of_batch(const LossArgs& args) {
   const T scale = T(1) / T(args.batch);
   Score score;
   for (std::int64_t i = 0; i < args.batch; ++i) {
-    const Row<T> row{.outputs = {static_cast<const T*>(args.outputs) + i * args.units, units},
-                     .gradients = {static_cast<T*>(args.gradients) + i * args.units, units}};
+    const SampleRow<T> row{.outputs = {static_cast<const T*>(args.outputs) + i * args.units, units},
+                           .gradients = {static_cast<T*>(args.gradients) + i * args.units, units}};
     score += of_sample(args, row, args.sample[i]);
     for (T& gradient : row.gradients) gradient *= scale;
   }
@@ -185,11 +184,13 @@ Score of_batch(const LossArgs& args) {
 
 Score evaluate_loss(const RowKernels& kernels, const LossArgs& args, int threads) {
   if (args.from_logits) {
-    const std::array dims = {
-        ElementwiseDim{.size = args.batch, .x_stride = args.units, .y_stride = args.units},
-        ElementwiseDim{.size = args.units, .x_stride = 1, .y_stride = 1}};
-    activate(link_of(args.loss), kernels,
-             {.dtype = args.dtype, .x = args.outputs, .y = args.gradients, .dims = dims}, threads);
+    activate_rows(link_of(args.loss), kernels,
+                  {.dtype = args.dtype,
+                   .rows = args.batch,
+                   .cols = args.units,
+                   .x = args.outputs,
+                   .y = args.gradients},
+                  threads);
   }
   return args.dtype == DType::f32 ? of_batch<float>(args) : of_batch<double>(args);
 }

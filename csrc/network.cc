@@ -1,7 +1,6 @@
 #include "network.h"
 
 #include <algorithm>
-#include <array>
 #include <new>
 #include <utility>
 
@@ -80,17 +79,11 @@ void Network::forward(const KernelSet& kernels, const void* parameters, std::int
             {}, threads);
       parameters = at(parameters, layer.parameter_count(), dtype_);
     }
-    if (out.z != out.y) activate_rows(kernels, layer, out.z, out.y, batch, threads);
+    if (out.z == out.y) continue;
+    activate_rows(layer.activation, rows(kernels),
+                  {.dtype = dtype_, .rows = batch, .cols = layer.units, .x = out.z, .y = out.y},
+                  threads);
   }
-}
-
-void Network::activate_rows(const KernelSet& kernels, const Layer& layer, const void* z, void* y,
-                            std::int64_t batch, int threads) const {
-  const std::array dims = {
-      ElementwiseDim{.size = batch, .x_stride = layer.units, .y_stride = layer.units},
-      ElementwiseDim{.size = layer.units, .x_stride = 1, .y_stride = 1}};
-  activate(layer.activation, rows(kernels), {.dtype = dtype_, .x = z, .y = y, .dims = dims},
-           threads);
 }
 
 void Network::backward(const KernelSet& kernels, const void* parameters, std::int64_t batch,

@@ -63,9 +63,6 @@ class Network {
     return kernels.rows[static_cast<int>(dtype_)];
   }
 
-  void activate_rows(const KernelSet& kernels, const Layer& layer, const void* z, void* y,
-                     std::int64_t batch, int threads) const;
-
   struct Free {
     void operator()(std::byte* p) const;
   };

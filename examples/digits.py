@@ -99,7 +99,6 @@ def torch_epochs(model: nn.Sequential, digits: Digits) -> Callable[[], float]:
 def compare(digits: Digits, optimizer: str, dtype: Any, epochs: int) -> None:
     """Print the medians of epochs that hotloops and torch take in turns."""
     model = make_model(optimizer, dtype)
-    theirs = torch_epochs(model, digits)
 
     def ours() -> float:
         x, y = digits.train_x, digits.train_y
@@ -107,7 +106,8 @@ def compare(digits: Digits, optimizer: str, dtype: Any, epochs: int) -> None:
         return history.history["loss"][0]
 
     seconds: dict[str, list[float]] = {"hotloops": [], "torch": []}
-    with hotloops.threads(1):
+    with hotloops.threads(1):  # and torch, whose setting ends with this, too
+        theirs = torch_epochs(model, digits)
         for _ in range(epochs):
             losses = []
             for name, epoch in (("hotloops", ours), ("torch", theirs)):

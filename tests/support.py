@@ -8,9 +8,11 @@ import subprocess
 import sys
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from hotloops import _core
 
@@ -135,8 +137,13 @@ def _misaligned(x: Array) -> Array:
     return view
 
 
+def _filler(dtype: np.dtype[Any]) -> Any:
+    """Return what must not be read: NaN, where the dtype has it."""
+    return 77 if dtype.kind in "?bui" else np.nan
+
+
 def _strided(x: Array) -> Array:
-    spread = np.full([3 * n for n in x.shape], np.nan, x.dtype)
+    spread = np.full([3 * n for n in x.shape], _filler(x.dtype), x.dtype)
     view = spread[tuple(slice(1, None, 3) for _ in x.shape)]
     view[...] = x
     return view
@@ -148,7 +155,7 @@ def _reversed(x: Array) -> Array:
 
 
 def _padded_rows(x: Array) -> Array:
-    wide = np.full((*x.shape[:-1], x.shape[-1] + 5), np.nan, x.dtype)
+    wide = np.full((*x.shape[:-1], x.shape[-1] + 5), _filler(x.dtype), x.dtype)
     wide[..., : x.shape[-1]] = x
     return wide[..., : x.shape[-1]]
 
@@ -189,6 +196,27 @@ def tile_shapes(isa: str, dtype: npt.DTypeLike) -> Iterator[tuple[int, int, int]
 
     rows, columns, depths = ({k[field] for k in kernels} for field in ("mr", "nr", "kr"))
     yield from product(around(*rows), around(*depths, KC), around(*columns))
+
+
+# --- Memory -----------------------------------------------------------------------------------
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def _resident(field: str) -> int:
+    lines = (line.split() for line in STATUS.read_text().splitlines())
+    return next(int(line[1]) for line in lines if line[0] == f"{field}:") * 1024
+
+
+def peak_extra_memory(call: Callable[[], Any]) -> int:
+    """Return by how many bytes a call raises the peak of this process' resident memory."""
+    CLEAR.write_text("5")  # resets the peak
+    before = _resident("VmRSS")
+    call()
+    return _resident("VmHWM") - before
+
+
+needs_proc = pytest.mark.skipif(not CLEAR.exists(), reason="/proc/self/clear_refs is Linux's")
 
 
 # --- Processes --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import importlib.resources
 import importlib.util
 import inspect
 import pkgutil
-from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +17,16 @@ import pytest
 
 import hotloops
 import support
+from support import needs_proc, peak_extra_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMPUTING = ["matmul", "relu", "dense", "linear", "dense_vjp", "matmul_vjp", "relu_vjp"]
+COMPUTING = [
+    *("matmul", "relu", "dense", "linear", "einsum"),
+    *("multiply", "add", "subtract", "greater", "all_greater", "where", "where_greater"),
+    *("dense_vjp", "matmul_vjp", "relu_vjp"),
+]
 PUBLIC = [name for name in hotloops.__all__ if callable(getattr(hotloops, name))]
 MODULES = [info.name for info in pkgutil.walk_packages(hotloops.__path__, "hotloops.")]
 MODULES = ["hotloops", *(name for name in MODULES if not name.endswith(("._core", "__main__")))]
@@ -37,6 +42,14 @@ SIGNATURES = {
     "linear": (
         "(x, weight, bias=None, *, activation=None, residual=None, out=None, precision=None)"
     ),
+    "multiply": "(a, b, /, out=None)",
+    "add": "(a, b, /, out=None)",
+    "subtract": "(a, b, /, out=None)",
+    "greater": "(a, b, /, out=None)",
+    "all_greater": "(a, b, /)",
+    "where": "(condition, x, y, /, out=None)",
+    "where_greater": "(a, b, x, y, /, out=None)",
+    "einsum": "(subscripts, *operands, out=None, optimize=True)",
     "dense_vjp": "(x, kernel, bias=None, *, activation=None)",
     "matmul_vjp": "(a, b, /)",
     "relu_vjp": "(x, /)",
@@ -87,7 +100,7 @@ def test_public_names_are_documented(name: str) -> None:
     takes = [p for p in inspect.signature(value).parameters if p != "self"]
     assert ("Parameters" in sections) == bool(takes)
     for parameter in takes:
-        assert f"\n{parameter} : " in text
+        assert re.search(rf"\n\*?{parameter} : ", text)
     if not inspect.isclass(value) and name != "set_num_threads":
         assert "Returns" in sections
 
@@ -142,24 +155,6 @@ def test_out_is_never_read(isa: str, dtype: np.dtype[Any], fill: float) -> None:
 
 
 # --- Memory -----------------------------------------------------------------------------------
-
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def _resident(field: str) -> int:
-    lines = (line.split() for line in STATUS.read_text().splitlines())
-    return next(int(line[1]) for line in lines if line[0] == f"{field}:") * 1024
-
-
-def peak_extra_memory(call: Callable[[], Any]) -> int:
-    """Return by how many bytes a call raises the peak of this process' resident memory."""
-    CLEAR.write_text("5")  # resets the peak
-    before = _resident("VmRSS")
-    call()
-    return _resident("VmHWM") - before
-
-
-needs_proc = pytest.mark.skipif(not CLEAR.exists(), reason="/proc/self/clear_refs is Linux's")
 
 
 @needs_proc

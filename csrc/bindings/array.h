@@ -18,7 +18,8 @@ namespace hotloops {
 struct Array {
   const dlpack::ExchangeApi* api;  // of the tensor's type; null for a NumPy array
   std::byte* data;
-  DType dtype;
+  ElementType type;
+  DType dtype;  // the same, where products know it: set by view()
   bool writable;
   int ndim;
   const std::int64_t* shape;
@@ -30,14 +31,23 @@ struct Array {
 };
 
 // Fills `view` if kernels can work on the object as it is: a numpy.ndarray itself (subclasses have
-// semantics of their own) or a CPU tensor that autograd does not watch, float32 or float64, native
-// byte order, aligned. Everything else is false, and Python code's to convert. (Not std::optional:
-// moving the strides' half kilobyte twice a call was a tenth of a small product's time.)
+// semantics of their own) or a CPU tensor that autograd does not watch, of a type that elementwise
+// kernels know, native byte order, aligned. Everything else is false, and Python code's to convert.
+// (Not std::optional: moving the strides' half kilobyte twice a call was a tenth of a small
+// product's time.)
+bool view_elements(pybind11::handle object, Array& view);
+// The same for products: float32 and float64 only.
 bool view(pybind11::handle object, Array& view);
 
 // A new C-contiguous array of the kind of `like`, and its view.
 pybind11::object new_array(const Array& like, std::span<const std::int64_t> shape, Array& view);
-// A new array as `like` is, in the memory order of `like` where its kind knows such a thing.
+// A new array of the kind and type of `like` or, with `boolean`, of truth values. `order` names its
+// dimensions as they lie in memory, outermost first.
+pybind11::object new_array(pybind11::handle object, const Array& like, bool boolean,
+                           std::span<const std::int64_t> shape, std::span<const int> order,
+                           Array& view);
+// A new array as `like` is: of a NumPy array in its memory order, of a tensor C-contiguous (as the
+// operators of hotloops.torch announce). `object` is the one that `like` views.
 pybind11::object new_array_like(pybind11::handle object, const Array& like, Array& view);
 
 // As NumPy returns results: rank 0 as a scalar.

@@ -4,13 +4,16 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "bindings/array.h"
 #include "epilogue.h"
 #include "threads.h"
 
@@ -41,6 +44,18 @@ void compute(std::int64_t work, F f) {
   if (work < kTinyWork) return f(1);
   const pybind11::gil_scoped_release release;
   f(num_threads());
+}
+
+// An output array that the kernels can write to directly.
+inline bool fits(const Array& out, const dlpack::ExchangeApi* api, ElementType type,
+                 std::span<const std::int64_t> shape) {
+  return out.writable && out.api == api && out.type == type &&
+         std::ranges::equal(out.dims(), shape) && !overlaps_itself(out);
+}
+
+// What the caller gets: its own `out`, or the new array.
+inline pybind11::object finish(pybind11::handle out, pybind11::object array, const Array& view) {
+  return out.is_none() ? result(std::move(array), view) : std::move(array);
 }
 
 // Calls F(args...) for CPython's vector call protocol. pybind11's own dispatch is more general and

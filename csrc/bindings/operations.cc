@@ -1,4 +1,4 @@
-// matmul, dense and relu on arrays that need no conversion. What does need one is answered with
+// matmul and dense on arrays that need no conversion. What does need one is answered with
 // NotImplemented, and python/hotloops/_array_likes.py takes over.
 
 #include <pybind11/stl.h>
@@ -19,7 +19,6 @@
 #include "dense.h"
 #include "dispatch.h"
 #include "matmul.h"
-#include "relu.h"
 
 namespace py = pybind11;
 
@@ -125,26 +124,16 @@ struct Product {
   }
 };
 
-// An output array that the kernels can write to directly.
-bool fits(const Array& out, const Array& like, std::span<const std::int64_t> shape) {
-  return out.writable && out.api == like.api && out.dtype == like.dtype &&
-         std::ranges::equal(out.dims(), shape) && !overlaps_itself(out);
-}
-
 // The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
 // where out is None. Null if out is neither.
 py::object output(py::handle out, const Array& like, std::span<const std::int64_t> shape,
                   std::initializer_list<const Array*> operands, Array& view_of_it) {
   if (out.is_none()) return new_array(like, shape, view_of_it);
-  if (!view(out, view_of_it) || !fits(view_of_it, like, shape)) return {};
+  if (!view(out, view_of_it) || !fits(view_of_it, like.api, like.type, shape)) return {};
   for (const Array* operand : operands) {
     if (overlap(view_of_it, *operand)) return {};
   }
   return py::reinterpret_borrow<py::object>(out);
-}
-
-py::object finish(py::handle out, py::object array, const Array& v) {
-  return out.is_none() ? result(std::move(array), v) : std::move(array);
 }
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
@@ -246,48 +235,25 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   return finish(out, std::move(array), y);
 }
 
-// relu(x) and the other activations on arrays.
-py::object activate_array(Activation activation, py::handle x_object, py::handle out) {
+py::object activate_array(py::handle name, py::handle x_object) {
+  const Activation activation = activation_named("activate", name);
   Array x;
   if (!view(x_object, x)) return not_implemented();
   Array y;
-  py::object array;
-  if (out.is_none()) {
-    array = new_array_like(x_object, x, y);
-  } else {
-    if (!view(out, y) || !fits(y, x, x.dims()) || (overlap(y, x) && !same_memory(y, x))) {
-      return not_implemented();
-    }
-    array = py::reinterpret_borrow<py::object>(out);
-  }
+  py::object array = new_array_like(x_object, x, y);
   std::array<ElementwiseDim, kMaxDims> dims;
   std::int64_t work = 1;
   for (int d = 0; d < x.ndim; ++d) {
-    dims[d] = {.size = x.shape[d], .x_stride = x.strides[d], .y_stride = y.strides[d]};
+    dims[d] = {.size = x.shape[d], .strides = {x.strides[d], y.strides[d]}};
     work *= x.shape[d];
   }
   const ElementwiseArgs args{
-      .dtype = x.dtype,
-      .x = x.data,
-      .y = y.data,
-      .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(x.ndim)),
-      .y_is_new = out.is_none()};
-  compute(work, [&](int threads) {
-    if (activation == Activation::relu) {
-      relu(row_kernels(x.dtype), args, threads);
-    } else {
-      activate(activation, row_kernels(x.dtype), args, threads);
-    }
-  });
-  return finish(out, std::move(array), y);
-}
-
-py::object relu_array(py::handle x, py::handle out) {
-  return activate_array(Activation::relu, x, out);
-}
-
-py::object activate_named(py::handle name, py::handle x) {
-  return activate_array(activation_named("activate", name), x, py::none());
+      .arrays = 2,
+      .has_result = true,
+      .array = {{x.data, x.type}, {y.data, y.type}},
+      .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(x.ndim))};
+  compute(work, [&](int threads) { activate(activation, row_kernels(x.dtype), args, threads); });
+  return result(std::move(array), y);
 }
 
 }  // namespace
@@ -312,11 +278,10 @@ void register_operations(py::module_& m) {
   static PyMethodDef methods[] = {
       method<matmul_arrays, 3>("matmul",
                                "matmul(a: object, b: object, out: object, /) -> typing.Any"),
-      method<relu_array, 2>("relu", "relu(x: object, out: object, /) -> typing.Any"),
       method<dense_arrays, 7>("dense",
                               "dense(x: object, kernel: object, bias: object, activation: object, "
                               "residual: object, out: object, transposed: bool, /) -> typing.Any"),
-      method<activate_named, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
+      method<activate_array, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
 

@@ -56,14 +56,13 @@ bool as_matrix(const Array& array, ConstView& matrix, std::int64_t& rows) {
 void copy(const Array& from, const Array& to, int threads) {
   std::array<ElementwiseDim, kMaxDims> dims;
   for (int d = 0; d < to.ndim; ++d) {
-    dims[d] = {.size = to.shape[d], .x_stride = from.strides[d], .y_stride = to.strides[d]};
+    dims[d] = {.size = to.shape[d], .strides = {from.strides[d], to.strides[d]}};
   }
   activate(Activation::none, row_kernels(to.dtype),
-           {.dtype = to.dtype,
-            .x = from.data,
-            .y = to.data,
-            .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(to.ndim)),
-            .y_is_new = true},
+           {.arrays = 2,
+            .has_result = true,
+            .array = {{from.data, from.type}, {to.data, to.type}},
+            .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(to.ndim))},
            threads);
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernel.h"
 #include "kernels/dots.h"
+#include "kernels/elements.h"
 #include "kernels/microkernel.h"
 #include "kernels/rows.h"
 #include "kernels/updates.h"
@@ -17,8 +18,7 @@ constexpr Kernel make_kernel(Isa isa, const char* name) {
 
 template <class S>
 constexpr RowKernels make_row_kernels() {
-  return {&Rows<S>::relu, &Rows<S>::relu_stream, &Rows<S>::activate, &Rows<S>::activation_grad,
-          &update<S>};
+  return {&Rows<S>::activate, &Rows<S>::activation_grad, &update<S>};
 }
 
 struct Names {
@@ -43,10 +43,12 @@ constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& name
                 .name = name,
                 .matmul = {},
                 .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
+                .elements = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
                 .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
   set_tiles<F32, Mr, Nv, FewNv>(set.matmul[0], isa, names.matmul[0]);
   set_tiles<F64, Mr, Nv, FewNv>(set.matmul[1], isa, names.matmul[1]);
+  set_element_kernels<Bytes>(set.elements);
   return set;
 }
 

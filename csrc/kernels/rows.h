@@ -69,28 +69,6 @@ struct Rows {
   using T = typename S::T;
   using V = typename S::V;
 
-  static void relu(int64_t n, const void* x, void* y) {
-    activate_row<S>(Activation::relu, n, static_cast<const T*>(x), static_cast<T*>(y));
-  }
-
-  static void relu_stream(int64_t n, const void* x, void* y) {
-    const T* from = static_cast<const T*>(x);
-    T* to = static_cast<T*>(y);
-    const auto misalignment = reinterpret_cast<uintptr_t>(to) % sizeof(V);
-    int64_t head =
-        misalignment == 0 ? 0 : static_cast<int64_t>((sizeof(V) - misalignment) / sizeof(T));
-    if (head > n) head = n;
-    relu(head, from, to);
-    int64_t i = head;
-    for (; i + S::lanes <= n; i += S::lanes) {
-      S::stream(to + i, HOTLOOPS_ISA::relu<S>(S::load(from + i)));
-    }
-    relu(n - i, from + i, to + i);
-#if defined(__x86_64__)
-    _mm_sfence();  // streaming stores are not ordered before what announces the result
-#endif
-  }
-
   static void activate(Activation activation, int64_t n, const void* x, void* y) {
     activate_row<S>(activation, n, static_cast<const T*>(x), static_cast<T*>(y));
   }

@@ -36,6 +36,14 @@ namespace hotloops::HOTLOOPS_ISA {
 template <int Bytes>
 struct SignedOf;
 template <>
+struct SignedOf<1> {
+  using type = int8_t;
+};
+template <>
+struct SignedOf<2> {
+  using type = int16_t;
+};
+template <>
 struct SignedOf<4> {
   using type = int32_t;
 };
@@ -189,15 +197,20 @@ struct Simd {
   HOTLOOPS_INLINE static void stream(T* p, V v) {
 #if defined(HOTLOOPS_HAS_NONTEMPORAL_STORE)
     __builtin_nontemporal_store(v, reinterpret_cast<V*>(p));
-#elif defined(__x86_64__)
+#else
 #if defined(__AVX512F__)
-    if constexpr (Bytes == 64) _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+    if constexpr (Bytes == 64) {
+      return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+    }
 #endif
 #if defined(__AVX__)
-    if constexpr (Bytes == 32) _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+    if constexpr (Bytes == 32) {
+      return _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+    }
 #endif
-    if constexpr (Bytes == 16) _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
-#else
+#if defined(__x86_64__)
+    if constexpr (Bytes == 16) return _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
+#endif
     store(p, v);
 #endif
   }

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from hotloops import ladder, naive, nn
 from hotloops._core import __version__
-from hotloops._operations import dense, linear, matmul, relu
+from hotloops._einsum import einsum
+from hotloops._elementwise import (
+    add,
+    all_greater,
+    greater,
+    multiply,
+    relu,
+    subtract,
+    where,
+    where_greater,
+)
+from hotloops._operations import dense, linear, matmul
 from hotloops._settings import (
     get_num_threads,
     isa,
@@ -23,21 +34,29 @@ from hotloops._vjp import dense_vjp, matmul_vjp, relu_vjp
 
 __all__ = [
     "__version__",
+    "add",
+    "all_greater",
     "dense",
     "dense_vjp",
+    "einsum",
     "get_num_threads",
+    "greater",
     "isa",
     "isas",
     "ladder",
     "linear",
     "matmul",
     "matmul_vjp",
+    "multiply",
     "naive",
     "nn",
     "relu",
     "relu_vjp",
     "set_num_threads",
     "show_config",
+    "subtract",
     "threads",
     "use_isa",
+    "where",
+    "where_greater",
 ]

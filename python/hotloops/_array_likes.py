@@ -23,8 +23,8 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     """Compute `hotloops.matmul` where `_core.matmul` declines."""
     if _tensors.has_tensor(a, b, out):
         return _matmul_tensors(a, b, out, dtype)
-    out = _unwrapped(out)
-    if _has_own_semantics(a, b, out):
+    out = unwrapped(out)
+    if has_own_semantics(a, b, out):
         return _numpy_matmul(a, b, out, dtype)
     a, b = np.asarray(a), np.asarray(b)
     result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
@@ -53,22 +53,6 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     return _tensors.written(torch.matmul(a.to(common), b.to(common)), out)
 
 
-def relu(x: Any, out: Any) -> Any:
-    """Compute `hotloops.relu` where `_core.relu` declines."""
-    if _tensors.has_tensor(x, out):
-        (x,) = _tensors.as_arrays("relu", {"x": x}, out)
-        if isinstance(x, np.ndarray):
-            return _tensors.result_tensor(relu(x, _tensors.out_array(out)), out)
-        return _tensors.written(_tensors.torch_module().relu(x), out)
-    out = _unwrapped(out)
-    x = x if _has_own_semantics(x, out) else np.asarray(x)
-    if type(x) is not np.ndarray or x.dtype not in _KERNEL_DTYPES:
-        return np.maximum(x, 0) if out is None else np.maximum(x, 0, out=out)
-    check_out("relu", out, x.shape, x.dtype, 0)
-    x = prepared(x, x.dtype)
-    return _into(out, lambda target: _core.relu(x, target))
-
-
 def dense(
     x: Any,
     kernel: Any,
@@ -85,7 +69,7 @@ def dense(
     named["residual"] = residual
     if _tensors.has_tensor(*named.values(), out):
         return _dense_tensors(function, named, activation, out)
-    out = _unwrapped(out)
+    out = unwrapped(out)
     operands = [None if operand is None else np.asarray(operand) for operand in named.values()]
     dtype = np.result_type(*(operand.dtype for operand in operands if operand is not None))
     x, kernel, bias, residual = operands
@@ -204,12 +188,12 @@ def _stretches(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
         return False
 
 
-def _unwrapped(out: Any) -> Any:
+def unwrapped(out: Any) -> Any:
     """Return the array of a tuple of one, which NumPy takes as `out`, too."""
     return out[0] if isinstance(out, tuple) and len(out) == 1 else out
 
 
-def _has_own_semantics(*operands: Any) -> bool:
+def has_own_semantics(*operands: Any) -> bool:
     """Tell whether any operand is of a subclass of ndarray, or overrides NumPy's functions."""
     plain = np.ndarray.__array_ufunc__
     return any(

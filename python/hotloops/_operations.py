@@ -83,47 +83,6 @@ def matmul(
     return _array_likes.matmul(a, b, out, dtype)
 
 
-def relu(x: Any, /, out: Any = None) -> Any:
-    """Rectified linear unit, ``max(x, 0)`` element by element.
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape.
-    out : ndarray or Tensor, same shape, optional
-        Where the result is written; `x` itself works in place.
-
-    Returns
-    -------
-    ndarray, Tensor or scalar
-        Of the shape and dtype of `x`. NaN stays NaN; -0.0 becomes 0.0.
-
-    Raises
-    ------
-    ValueError
-        If `out` has another shape or is read-only.
-    TypeError
-        If the result cannot be cast to the dtype of `out`, or NumPy arrays and tensors are mixed.
-    RuntimeError
-        If a tensor requires its gradient while torch records.
-
-    See Also
-    --------
-    numpy.maximum : ``numpy.maximum(x, 0)`` has the same values.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import hotloops as hl
-    >>> hl.relu(np.array([-1.5, 0.0, 2.0, np.nan]))
-    array([ 0.,  0.,  2., nan])
-    """
-    result = _core.relu(x, out)
-    if result is not NotImplemented:
-        return result
-    return _array_likes.relu(x, out)
-
-
 def dense(
     x: Any,
     kernel: Any,

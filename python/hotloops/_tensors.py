@@ -29,8 +29,7 @@ def as_arrays(function: str, named: dict[str, Any], out: Any) -> list[Any]:
 
     Operands of dtypes that NumPy lacks stay tensors.
     """
-    for name, operand in {**named, **({} if out is None else {"out": out})}.items():
-        _check_tensor(function, name, operand)
+    check_tensors(function, named, out)
     arrays = []
     for operand in named.values():
         tensor = operand.detach().resolve_conj().resolve_neg()
@@ -39,6 +38,12 @@ def as_arrays(function: str, named: dict[str, Any], out: Any) -> list[Any]:
         except TypeError:
             arrays.append(tensor)
     return arrays
+
+
+def check_tensors(function: str, named: dict[str, Any], out: Any) -> None:
+    """Refuse what is not a strided CPU tensor, or whose gradient would be lost."""
+    for name, operand in {**named, **({} if out is None else {"out": out})}.items():
+        _check_tensor(function, name, operand)
 
 
 def _check_tensor(function: str, name: str, operand: Any) -> None:
@@ -63,6 +68,11 @@ def _check_tensor(function: str, name: str, operand: Any) -> None:
 def out_array(out: Any) -> Any:
     """Return the array on the memory of `out`, if there is one."""
     return None if out is None else out.detach().numpy()
+
+
+def detached(out: Any) -> Any:
+    """Return what can be written to without autograd's notice: `out`, or its memory if a tensor."""
+    return out.detach() if is_tensor(out) else out
 
 
 def result_tensor(result: Any, out: Any) -> Any:

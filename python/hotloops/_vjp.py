@@ -147,10 +147,10 @@ def relu_vjp(x: Any, /) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     >>> pullback(np.array([5.0, 6.0, 7.0]))
     (array([0., 0., 7.]),)
     """
-    y = _core.relu(x, None)
+    y = _core.activate("relu", x)
     if y is NotImplemented:
         primals = Primals("relu_vjp", x=x)
-        relu_of_x = np.asarray(_core.relu(primals.arrays[0], None))
+        relu_of_x = np.asarray(_core.activate("relu", primals.arrays[0]))
         return primals.result(relu_of_x), lambda grad_y: _relu_gradient(primals, relu_of_x, grad_y)
 
     def pullback(grad_y: Any) -> tuple[Any, ...]:

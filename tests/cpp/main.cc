@@ -21,6 +21,7 @@ int main() {
     std::cout << "testing " << entry.name << '\n';
     testing::test_microkernels(*entry.kernels);
     testing::test_row_kernels(*entry.kernels);
+    testing::test_element_kernels(*entry.kernels);
     testing::test_drivers(*entry.kernels);
     testing::test_backward(*entry.kernels);
     testing::test_training(*entry.kernels);

@@ -1,6 +1,5 @@
-// The elementwise kernels of every usable ISA: every tail, in place, at guard pages.
+// The activations of every usable ISA: every tail, in place, at guard pages.
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -20,26 +19,6 @@ constexpr std::array kAll = {
     Activation::none,    Activation::relu, Activation::gelu, Activation::gelu_tanh,
     Activation::sigmoid, Activation::tanh, Activation::silu, Activation::softmax,
 };
-
-template <class T>
-void test_relu(const KernelSet& set, Guard guard) {
-  const RowKernels& rows = set.rows[static_cast<int>(kDTypeOf<T>)];
-  for (std::int64_t n = 0; n <= kLongest; ++n) {
-    const GuardedArray<T> x(n, guard);
-    const GuardedArray<T> y(n, guard);
-    fill_real(x.span(), static_cast<std::uint64_t>(n));
-    if (n > 0) x[n / 2] = kNan<T>;
-    if (n > 3) x[n - 1] = -std::numeric_limits<T>::infinity();
-    for (auto* relu : {rows.relu, rows.relu_stream}) {
-      std::ranges::fill(y.span(), T(7));
-      relu(n, x.data(), y.data());
-      for (std::int64_t i = 0; i < n; ++i) {
-        const bool right = std::isnan(x[i]) ? std::isnan(y[i]) : y[i] == std::max(x[i], T(0));
-        check(right, set.name, " relu of ", n, " values: ", x[i], " gives ", y[i]);
-      }
-    }
-  }
-}
 
 template <class T>
 void test_activations(const KernelSet& set, Guard guard) {
@@ -109,37 +88,15 @@ void test_activation_grads(const KernelSet& set, Guard guard) {
   }
 }
 
-// relu_stream writes past the caches once it has reached an aligned address; from any start.
-template <class T>
-void test_long_relu(const KernelSet& set) {
-  const RowKernels& rows = set.rows[static_cast<int>(kDTypeOf<T>)];
-  constexpr std::int64_t kCount = 5000;
-  for (std::int64_t start = 0; start < 20; ++start) {
-    std::vector<T> x(kCount + 20);
-    std::vector<T> y(kCount + 20, T(7));
-    fill_real<T>(x, 1);
-    rows.relu_stream(kCount, &x[5], &y[static_cast<std::size_t>(start)]);
-    for (std::int64_t i = 0; i < std::ssize(y); ++i) {
-      const bool inside = i >= start && i < start + kCount;
-      const T want = inside ? std::max(x[static_cast<std::size_t>(i - start + 5)], T(0)) : T(7);
-      check(y[static_cast<std::size_t>(i)] == want, set.name, " relu_stream at ", start, ", ", i);
-    }
-  }
-}
-
 }  // namespace
 
 void test_row_kernels(const KernelSet& set) {
   for (const Guard guard : {Guard::after, Guard::before}) {
-    test_relu<float>(set, guard);
-    test_relu<double>(set, guard);
     test_activations<float>(set, guard);
     test_activations<double>(set, guard);
     test_activation_grads<float>(set, guard);
     test_activation_grads<double>(set, guard);
   }
-  test_long_relu<float>(set);
-  test_long_relu<double>(set);
   for (auto* burst : set.fma_burst) check(burst(10) > 0, set.name, " fma_burst");
 }
 

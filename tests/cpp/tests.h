@@ -18,6 +18,7 @@ bool has_fma(const KernelSet& set);
 
 void test_microkernels(const KernelSet& set);
 void test_row_kernels(const KernelSet& set);
+void test_element_kernels(const KernelSet& set);
 // The drivers with the kernels in use. Prints a digest of each product: every ISA with FMA has the
 // same ones, on whatever machine.
 void test_drivers(const KernelSet& set);

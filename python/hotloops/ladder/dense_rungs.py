@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hotloops._operations import dense, matmul, relu
+from hotloops._elementwise import relu
+from hotloops._operations import dense, matmul
 from hotloops.ladder.rung import Rung, as_lists
 from hotloops.naive import add_lists, matmul_lists, relu_list
 

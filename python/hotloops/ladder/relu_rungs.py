@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotloops import _core
-from hotloops._operations import relu
+from hotloops._elementwise import relu
 from hotloops._settings import threads
 from hotloops.ladder.rung import Rung, as_lists
 

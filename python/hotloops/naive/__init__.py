@@ -2,8 +2,8 @@
 
 Each function here takes the same arguments as its fast twin and gives the same answer: array-likes
 (lists included) in, NumPy array out; torch tensors in, torch tensor out. The work itself is done
-by a few plain loops on lists of Python numbers, at the top of `forward` and `backward`; everything
-below them is wrapping.
+by a few plain loops on lists of Python numbers, at the top of `forward` and `backward` and in
+`elementwise` and `_einsum`; everything else is wrapping.
 
 "The same answer" means, for the kinds of numbers there are:
 
@@ -21,7 +21,17 @@ where they went.
 
 from __future__ import annotations
 
+from hotloops.naive._einsum import einsum
 from hotloops.naive.backward import dense_vjp, matmul_vjp, relu_vjp
+from hotloops.naive.elementwise import (
+    add,
+    all_greater,
+    greater,
+    multiply,
+    subtract,
+    where,
+    where_greater,
+)
 from hotloops.naive.forward import (
     add_lists,
     dense,
@@ -39,20 +49,28 @@ from hotloops.naive.forward import (
 )
 
 __all__ = [
+    "add",
     "add_lists",
+    "all_greater",
     "dense",
     "dense_vjp",
+    "einsum",
     "gelu",
     "gelu_tanh",
+    "greater",
     "linear",
     "matmul",
     "matmul_lists",
     "matmul_vjp",
+    "multiply",
     "relu",
     "relu_list",
     "relu_vjp",
     "sigmoid",
     "silu",
     "softmax",
+    "subtract",
     "tanh",
+    "where",
+    "where_greater",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hotloops import _array_likes, _core, _tensors
+from hotloops.naive._wrapping import as_arrays, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +126,7 @@ def matmul(
     _array_likes.check_precision("matmul", precision)
     if dtype is not None and _tensors.has_tensor(a, b):
         dtype = _tensors.numpy_dtype(dtype)
-    (a, b), finish = _as_arrays("matmul", {"a": a, "b": b}, out)
+    (a, b), finish = as_arrays("matmul", {"a": a, "b": b}, out)
     shape = _core.matmul_shape(a.shape, b.shape)  # raises where they do not fit
     dtype = np.result_type(a, b) if dtype is None else np.dtype(dtype)
     a, b = (x.astype(dtype, casting="same_kind") for x in (a, b))
@@ -251,7 +252,7 @@ def _matmul_batches(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     b = np.broadcast_to(b, batch + b.shape[-2:])
     c = np.zeros((*batch, a.shape[-2], b.shape[-1]), a.dtype)
     for index in np.ndindex(batch):
-        c[index] = _rounded(_product(a[index], b[index]), c.dtype, c.shape[-2:])
+        c[index] = rounded(_product(a[index], b[index]), c.dtype, c.shape[-2:])
     return c
 
 
@@ -275,7 +276,7 @@ def _dense(
     _array_likes.check_precision(function, precision)
     operands = {"x": x, weights_name: weights, "bias": bias, "residual": residual}
     given = {name: operand for name, operand in operands.items() if operand is not None}
-    arrays, finish = _as_arrays(function, given, out)
+    arrays, finish = as_arrays(function, given, out)
     x, weights, bias, residual = map(dict(zip(given, arrays, strict=True)).get, operands)
     bias_shape = None if bias is None else bias.shape
     shape = _core.dense_shape(x.shape, weights.shape, bias_shape, function == "linear")
@@ -290,61 +291,20 @@ def _dense(
         rows = [add_lists(row, addend) for row, addend in zip(rows, addends, strict=True)]
     if activation is not None and shape[-1] > 0:
         rows = [_ACTIVATIONS[activation](row) for row in rows]
-    return finish(_rounded(rows, dtype, shape), 1)
+    return finish(rounded(rows, dtype, shape), 1)
 
 
 def _elementwise(name: str, x: Any, out: Any) -> Any:
     """Apply an activation to every row of ``x``: all but softmax do not mind how long a row is."""
-    (x,), finish = _as_arrays(name, {"x": x}, out)
+    (x,), finish = as_arrays(name, {"x": x}, out)
     if name == "softmax" and x.ndim == 0:
         raise ValueError("softmax: x has 0 dimensions but at least 1 is needed")
     rows = x.reshape(-1, x.shape[-1] if x.ndim > 0 else 1) if x.size > 0 else x
     values = [_ACTIVATIONS[name](row) for row in rows.tolist()]
-    return finish(_rounded(values, _activation_dtype(name, name, x.dtype), x.shape), 0)
+    return finish(rounded(values, _activation_dtype(name, name, x.dtype), x.shape), 0)
 
 
 def _activation_dtype(function: str, name: str | None, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the result type: integers leave the integers by all activations but relu."""
     compute_dtype = _array_likes.activation_dtype(function, name, dtype)
     return compute_dtype if dtype.kind in "biu" else dtype
-
-
-def _rounded(values: list[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Nested lists as an array: real numbers rounded to ``dtype``, integers wrapped to it."""
-    if dtype.kind in "iu":
-        low, count = np.iinfo(dtype).min, 2 ** (8 * dtype.itemsize)
-        values = (np.array(values, dtype=object) - low) % count + low
-    with np.errstate(over="ignore"):  # a sum above the largest float32 is infinity
-        return np.array(values).astype(dtype).reshape(shape)
-
-
-def _as_arrays(
-    function: str, operands: dict[str, Any], out: Any
-) -> tuple[list[NDArray[Any]], Callable[[NDArray[Any], int], Any]]:
-    """Return the operands as arrays, and what makes the caller's kind of thing of a result."""
-    if not _tensors.has_tensor(*operands.values(), out):
-
-        def finish_array(result: NDArray[Any], core_ndim: int) -> Any:
-            return result[()] if out is None else _written(function, out, result, core_ndim)
-
-        return [np.asarray(x) for x in operands.values()], finish_array
-
-    tensors = _tensors.as_arrays(function, operands, out)
-    # What is still a tensor has a type that NumPy lacks, such as bfloat16; float32 includes those.
-    unknown = [x.dtype for x in tensors if not isinstance(x, np.ndarray)]
-    arrays = [x if isinstance(x, np.ndarray) else x.float().numpy() for x in tensors]
-
-    def finish_tensor(result: NDArray[Any], core_ndim: int) -> Any:
-        if out is not None:
-            _written(function, _tensors.out_array(out), result, core_ndim)
-            return out
-        tensor = _tensors.result_tensor(result, None)
-        return tensor.to(unknown[0]) if len(unknown) == len(arrays) else tensor
-
-    return arrays, finish_tensor
-
-
-def _written(function: str, out: Any, result: NDArray[Any], core_ndim: int) -> Any:
-    _array_likes.check_out(function, out, result.shape, result.dtype, core_ndim)
-    np.copyto(out, result, casting="same_kind")
-    return out

@@ -1,0 +1,54 @@
+// What elementwise drivers may know of an instruction set: a table of functions on rows of
+// elements.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hotloops {
+
+// Types that elementwise kernels know. More than products do, hence not DType.
+enum class ElementType : std::uint8_t { f32, f64, i32, i64, f16, bf16, boolean };
+inline constexpr int kElementTypes = 7;
+
+constexpr std::int64_t size_of(ElementType type) {
+  constexpr std::int64_t kSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1};
+  return kSizes[static_cast<int>(type)];
+}
+
+enum class ElementOp : std::uint8_t {
+  relu,           // max(x, 0)
+  multiply,       // a * b
+  add,            // a + b
+  subtract,       // a - b
+  greater,        // a > b
+  where,          // condition ? x : y
+  where_greater,  // a > b ? x : y
+  all_greater,    // no result: whether a > b for all
+};
+inline constexpr int kElementOps = 8;
+
+// Operands and result of any operation.
+inline constexpr int kMaxArrays = 5;
+
+// One call of an elementwise kernel: n consecutive elements of each array, the result's last. They
+// are one memory, or do not overlap.
+struct Row {
+  std::int64_t n;
+  std::byte* data[kMaxArrays];
+  bool stretched[kMaxArrays];  // an operand of one element, which serves all n
+};
+
+// False: these elements decide the answer, whatever the others are.
+using ElementKernel = bool (*)(const Row& row);
+
+// The kernels for operands of one type, indexed by ElementOp; null where there is none. `where` has
+// the type of x and y; `where_greater` that of a and b, and x and y are any two of the same size.
+struct ElementKernels {
+  ElementKernel run[kElementOps];
+  // Around the cache: for results too large to be still in it when they are read again.
+  ElementKernel stream[kElementOps];
+};
+
+}  // namespace hotloops

@@ -1,0 +1,155 @@
+"""What the compiled core does not take of elementwise operations as it is.
+
+Python scalars, which have no dtype of their own, array-likes, and tensors that need a word with
+torch first, may after all be the core's. The rest is computed by NumPy or torch: mixed dtypes,
+those without a kernel, odd layouts, subclasses. They convert block by block what needs converting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hotloops import _array_likes, _core, _tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_SCALARS = (bool, int, float, complex)
+
+
+def _where(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
+    result = np.where(condition, x, y)
+    if out is None:
+        return result[()]
+    np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def _relu(x: Any, **out: Any) -> Any:
+    return np.maximum(x, 0, **out)
+
+
+def _where_greater(a: Any, b: Any, x: Any, y: Any, **out: Any) -> Any:
+    return _where(np.greater(a, b), x, y, **out)
+
+
+def _all_greater(a: Any, b: Any) -> bool:
+    return bool(np.all(np.greater(a, b)))
+
+
+_NUMPY: Mapping[str, Callable[..., Any]] = {
+    "relu": _relu,
+    "multiply": np.multiply,
+    "add": np.add,
+    "subtract": np.subtract,
+    "greater": np.greater,
+    "where": _where,
+    "where_greater": _where_greater,
+    "all_greater": _all_greater,
+}
+
+
+def _torch(function: str) -> Callable[..., Any]:
+    torch = _tensors.torch_module()
+    functions: dict[str, Callable[..., Any]] = {
+        "relu": torch.relu,
+        "multiply": torch.mul,
+        "add": torch.add,
+        "subtract": torch.sub,
+        "greater": torch.gt,
+        "where": torch.where,
+        "where_greater": lambda a, b, x, y: torch.where(torch.gt(a, b), x, y),
+        "all_greater": lambda a, b: bool(torch.gt(a, b).all()),
+    }
+    return functions[function]
+
+
+# Which operands have one dtype; without a name here all of an operation's have.
+_VALUES = {"where": ("x", "y"), "where_greater": ("x", "y")}
+_COMPARED = {"where_greater": ("a", "b")}
+
+
+def apply(function: str, named: dict[str, Any], out: Any) -> Any:
+    """Compute an operation of `_elementwise` where the core's function of that name declines."""
+    if _tensors.has_tensor(*named.values(), out):
+        return _apply_to_tensors(function, named, out)
+    out = _array_likes.unwrapped(out)
+    options = {} if out is None else {"out": out}
+    if _array_likes.has_own_semantics(*named.values(), out):
+        return _NUMPY[function](*named.values(), **options)
+    arrays = {
+        name: operand if type(operand) in _SCALARS else np.asarray(operand)
+        for name, operand in named.items()
+    }
+    shapes = [np.shape(operand) for operand in arrays.values()]
+    shape = _core.broadcast_shape(function, list(named), shapes)
+    values = _VALUES.get(function, tuple(named))
+    if out is not None:
+        dtype = np.dtype(bool)
+        if function != "greater":
+            dtype = np.result_type(*(arrays[name] for name in values))
+        _array_likes.check_out(function, out, shape, dtype, 0)
+    for names in (values, _COMPARED.get(function, ())):
+        arrays |= _with_dtype({name: arrays[name] for name in names})
+    result = _call_core(function, arrays, out)
+    return _NUMPY[function](*arrays.values(), **options) if result is NotImplemented else result
+
+
+def _call_core(function: str, operands: dict[str, Any], out: Any) -> Any:
+    core = getattr(_core, function)
+    return core(*operands.values(), *(() if function == "all_greater" else (out,)))
+
+
+def _with_dtype(operands: dict[str, Any]) -> dict[str, Any]:
+    """Make arrays of Python scalars in the others' dtype, where NumPy would give them that."""
+    arrays = [operand for operand in operands.values() if isinstance(operand, np.ndarray)]
+    if len(arrays) == len(operands):
+        return operands
+    if not arrays:
+        return {name: np.asarray(operand) for name, operand in operands.items()}
+    dtype = np.result_type(*arrays)
+    if np.result_type(*operands.values()) != dtype:
+        return operands
+    try:
+        return {
+            name: operand if isinstance(operand, np.ndarray) else np.asarray(operand, dtype)
+            for name, operand in operands.items()
+        }
+    except OverflowError:  # NumPy compares integers of any size, and says what it refuses
+        return operands
+
+
+def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
+    torch = _tensors.torch_module()
+    tensors = {name: value for name, value in named.items() if type(value) not in _SCALARS}
+    _tensors.check_tensors(function, tensors, out)
+    operands = {name: value.detach() for name, value in tensors.items()}
+    for names in (_VALUES.get(function, tuple(named)), _COMPARED.get(function, ())):
+        like = next((operands[name] for name in names if name in operands), None)
+        for name in names:
+            if name not in operands:
+                dtype = None if like is None else torch.result_type(like, named[name])
+                operands[name] = torch.as_tensor(named[name], dtype=dtype)
+    operands = {name: operands.get(name, named[name]) for name in named}
+    if type(named.get("condition")) in _SCALARS:
+        operands["condition"] = torch.as_tensor(bool(named["condition"]))
+    shapes = [tuple(operand.shape) for operand in operands.values()]
+    shape = _core.broadcast_shape(function, list(named), shapes)
+    if out is not None and tuple(out.shape) != shape:
+        raise ValueError(
+            f"{function}: out has shape {tuple(out.shape)} but the result has shape {shape}"
+        )
+    target = None if out is None else out.detach()
+    result = _call_core(function, operands, target)
+    if result is NotImplemented:
+        result = _torch(function)(*operands.values())
+        if out is not None:
+            if not torch.can_cast(result.dtype, out.dtype):
+                raise TypeError(
+                    f"{function}: out has dtype {out.dtype}, to which the result's {result.dtype} "
+                    "cannot be cast"
+                )
+            return _tensors.written(result, out)
+    return result if out is None else out
