@@ -22,7 +22,7 @@ struct Plan {
   std::int64_t a_bytes;  // of each thread
   std::int64_t b_bytes;  // of all threads of a team together
 
-  bool one_tile;         // nothing to cut and nothing to pack
+  bool one_tile;  // nothing to cut and nothing to pack
 
   Plan(const Kernel& kernel, const MatmulArgs& args);
 };
