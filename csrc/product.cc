@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "in_passing.h"
 #include "pack.h"
 
 namespace hotloops {
@@ -52,108 +53,6 @@ void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols,
 struct BlockOfB {
   std::int64_t k, kc;
   std::int64_t first_col, end_col;
-};
-
-// A panel of A that is packed while another one is multiplied: a share of it with each tile.
-class PanelInProgress {
- public:
-  PanelInProgress() = default;  // nothing to pack
-  PanelInProgress(DType dtype, const ConstView& a, std::int64_t rows, std::int64_t kc, void* panel,
-                  std::int64_t tiles)
-      : dtype_(dtype),
-        a_(a),
-        // Whole rows, unless the columns are what lies side by side in memory: then some columns.
-        by_rows_(a.row_stride != 1 || a.col_stride == 1),
-        rows_(rows),
-        kc_(kc),
-        length_(by_rows_ ? rows : ceil_div(kc, kColumns)),
-        step_(tiles == 0 ? 0 : ceil_div(length_ << kFraction, tiles)),
-        panel_(panel) {}
-
-  // Leaves the next row, if it is due and as long as the tile's, to the microkernel, and has it
-  // fetch the one after.
-  void hand_over(Tile& tile) {
-    progress_ += step_;
-    tile.copy_from = nullptr;
-    tile.fetch[0] = nullptr;
-    if (done_ == length_ || a_.col_stride != 1) return;
-    if (done_ < due() && kc_ == tile.kc && kc_ % kCopyStep == 0) {
-      tile.copy_from = row(done_);
-      tile.copy_to = packed(done_, 0);
-      ++done_;
-    }
-    if (done_ < length_) tile.fetch[0] = row(done_);
-  }
-
-  // Packs what else is due.
-  void catch_up() {
-    if (done_ < due()) pack_until(due());
-  }
-  void finish() {
-    if (done_ < length_) pack_until(length_);
-  }
-
- private:
-  [[nodiscard]] std::int64_t due() const { return std::min(progress_ >> kFraction, length_); }
-
-  [[nodiscard]] const void* row(std::int64_t i) const {
-    return at(a_.data, i * a_.row_stride, dtype_);
-  }
-  [[nodiscard]] void* packed(std::int64_t row, std::int64_t col) const {
-    return at(panel_, row * panel_pitch(dtype_) + col, dtype_);
-  }
-
-  void pack_until(std::int64_t end) {
-    if (by_rows_) {
-      pack_a(dtype_, from(a_, done_, 0, dtype_), end - done_, kc_, packed(done_, 0));
-    } else {
-      const std::int64_t col = done_ * kColumns;
-      pack_a(dtype_, from(a_, 0, col, dtype_), rows_, std::min(end * kColumns, kc_) - col,
-             packed(0, col));
-    }
-    done_ = end;
-  }
-
-  static constexpr std::int64_t kColumns = 4;  // that are transposed together
-  static constexpr int kFraction = 20;         // bits of step_; a division for each tile would show
-
-  DType dtype_ = DType::f32;
-  ConstView a_{};
-  bool by_rows_ = true;
-  std::int64_t rows_ = 0, kc_ = 0;
-  std::int64_t length_ = 0, step_ = 0;
-  std::int64_t progress_ = 0, done_ = 0;
-  void* panel_ = nullptr;
-};
-
-// The rows of a block of B that is used next, fetched stretch by stretch while another is in use.
-class BlockInSight {
- public:
-  BlockInSight() = default;
-  // From B[depth, cols] on, in the last of `tiles` tiles, a stretch of kKc values each.
-  BlockInSight(DType dtype, const ConstView& b, std::int64_t depth, std::int64_t cols,
-               std::int64_t tiles)
-      : dtype_(dtype),
-        b_(b),
-        stretches_(cols / kKc),
-        wait_(std::max<std::int64_t>(0, tiles - depth * stretches_)) {}
-
-  // The next stretch, or null.
-  const void* to_fetch() {
-    if (stretches_ == 0 || wait_-- > 0) return nullptr;
-    const void* stretch = at(b_.data, stretch_ * kKc, dtype_);
-    if (++stretch_ == stretches_) {
-      stretch_ = 0;
-      b_.data = at(b_.data, b_.row_stride, dtype_);
-    }
-    return stretch;
-  }
-
- private:
-  DType dtype_ = DType::f32;
-  ConstView b_{};
-  std::int64_t stretches_ = 0, wait_ = 0;
-  std::int64_t stretch_ = 0;
 };
 
 class Product {
