@@ -51,10 +51,10 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m) {
 
 std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n) {
   if (n <= kernel.nr) return kernel.nr;
-  // B's block takes three quarters of L2: every panel of A streams it into L1 once. The rest is for
-  // C and A, which pass by. (Half of L2 was 1 to 3 % slower: A is packed once for each block of B.)
-  // On CPUs with a small L2, B may overflow into L3 instead: with fewer than 256 columns A would be
-  // packed and C loaded too often for too little work.
+  // B's block takes half of L2: every panel of A streams it into L1 once. The rest is for C and A,
+  // which pass by, and for the next block, which is fetched meanwhile (three quarters were up to 2
+  // % slower). On CPUs with a small L2, B may overflow into L3 instead: with fewer than 256 columns
+  // A would be packed and C loaded too often for too little work.
   const std::int64_t most =
       std::max<std::int64_t>(256, caches.l2 / 2 / (kKc * size_of(kernel.dtype)));
   return even_block(n, most, kernel.nr);

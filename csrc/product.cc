@@ -1,7 +1,7 @@
 // The five loops around the microkernel, after Goto & van de Geijn, "Anatomy of high-performance
 // matrix multiplication" (2008), and BLIS.
 //
-//   for each block of nc columns of B and C                 3/4 of L2 (with kc)
+//   for each block of nc columns of B and C                 half of L2 (with kc)
 //     for each block of kc values of k
 //       for each panel of up to mr rows                     A's panel stays in L1
 //         for each panel of nr columns                      B's panels stream through L1
