@@ -52,7 +52,7 @@ void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, i
 
 void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team) {
   const std::int64_t lanes = kernel.dots.lanes;
-  Range cols = part(args.n / lanes * lanes, lanes, team.count, team.index);
+  const Range cols = part(args.n / lanes * lanes, lanes, team.count, team.index);
   std::int64_t j = cols.begin;
   for (; j + 2 * lanes <= cols.end; j += 2 * lanes) run_columns(kernel, args, j, 2);
   if (j < cols.end) run_columns(kernel, args, j, 1);
