@@ -80,8 +80,9 @@ class Microkernel {
  public:
   static void run(const Tile& tile) {
     V acc[Mr][Nv] = {};
-    multiply(tile, acc);
-    finish(tile, acc);
+    const int last = tile.cols - (Nv - 1) * S::lanes;
+    multiply(tile, last, acc);
+    finish(tile, last, acc);
   }
 
  private:
@@ -93,16 +94,15 @@ class Microkernel {
   // gain 15 % where B is in memory.
   static constexpr int kRowsAhead = Nv > 3 ? 6 : 16;
 
-  // The j-th vector of a row of tile.cols values.
-  HOTLOOPS_INLINE static V load(const Tile& tile, const T* row, int j) {
-    if (Whole || j < Nv - 1) return S::load(row + j * S::lanes);
-    // The lanes beyond compute on the row's last value: no exception that the result does not
-    // raise.
-    return S::load_first(tile.cols - j * S::lanes, row + j * S::lanes,
-                         S::splat(row[tile.cols - 1]));
+  // The j-th vector of a row whose last vector has `last` values. The lanes beyond compute on the
+  // row's last value: no exception that the result does not raise.
+  HOTLOOPS_INLINE static V load(int last, const T* row, int j) {
+    const T* from = row + j * S::lanes;
+    if (Whole || j < Nv - 1) return S::load(from);
+    return S::load_first(last, from, S::splat(from[last - 1]));
   }
 
-  HOTLOOPS_INLINE static void multiply(const Tile& tile, V (&acc)[Mr][Nv]) {
+  HOTLOOPS_INLINE static void multiply(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
     A<T, Mr> a(tile);
     const T* b = static_cast<const T*>(tile.b);
     const int64_t b_stride = tile.b_stride;
@@ -142,7 +142,7 @@ class Microkernel {
         }
         V b_row[Nv];
 #pragma GCC unroll 8
-        for (int j = 0; j < Nv; ++j) b_row[j] = load(tile, b, j);
+        for (int j = 0; j < Nv; ++j) b_row[j] = load(last, b, j);
         if constexpr (PackB) {
 #pragma GCC unroll 8
           for (int j = 0; j < Nv; ++j) S::store(packed_b + j * S::lanes, b_row[j]);
@@ -160,7 +160,7 @@ class Microkernel {
     }
   }
 
-  HOTLOOPS_INLINE static void finish(const Tile& tile, V (&acc)[Mr][Nv]) {
+  HOTLOOPS_INLINE static void finish(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
     T* c = static_cast<T*>(tile.c);
     const int64_t c_stride = tile.c_stride;
     if (tile.accumulate) {
@@ -168,7 +168,7 @@ class Microkernel {
       for (int i = 0; i < Mr; ++i) {
 #pragma GCC unroll 8
         for (int j = 0; j < Nv; ++j) {
-          acc[i][j] = load(tile, c + i * c_stride, j) + acc[i][j];
+          acc[i][j] = load(last, c + i * c_stride, j) + acc[i][j];
         }
       }
     }
@@ -176,12 +176,12 @@ class Microkernel {
       const T* bias = static_cast<const T*>(tile.epilogue.bias);
 #pragma GCC unroll 8
       for (int j = 0; j < Nv; ++j) {
-        const V bias_values = load(tile, bias, j);
+        const V bias_values = load(last, bias, j);
 #pragma GCC unroll 16
         for (int i = 0; i < Mr; ++i) acc[i][j] += bias_values;
       }
     }
-    if (tile.epilogue.residual != nullptr) add_residual(tile, acc);
+    if (tile.epilogue.residual != nullptr) add_residual(tile, last, acc);
     if (tile.epilogue.activation == Activation::relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < Mr; ++i) {
@@ -197,7 +197,7 @@ class Microkernel {
         if (Whole || j < Nv - 1) {
           S::store(to, acc[i][j]);
         } else {
-          S::store_first(tile.cols - j * S::lanes, to, acc[i][j]);
+          S::store_first(last, to, acc[i][j]);
         }
       }
     }
@@ -211,13 +211,13 @@ class Microkernel {
     }
   }
 
-  HOTLOOPS_INLINE static void add_residual(const Tile& tile, V (&acc)[Mr][Nv]) {
+  HOTLOOPS_INLINE static void add_residual(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
     const T* residual = static_cast<const T*>(tile.epilogue.residual);
 #pragma GCC unroll 16
     for (int i = 0; i < Mr; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < Nv; ++j) {
-        acc[i][j] += load(tile, residual + i * tile.c_stride, j);
+        acc[i][j] += load(last, residual + i * tile.c_stride, j);
       }
     }
   }
