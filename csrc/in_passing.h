@@ -61,12 +61,13 @@ class PanelInProgress {
   }
 
   void pack_until(std::int64_t end) {
+    const std::int64_t pitch = panel_pitch(dtype_);
     if (by_rows_) {
-      pack_a(dtype_, from(a_, done_, 0, dtype_), end - done_, kc_, packed(done_, 0));
+      pack(dtype_, from(a_, done_, 0, dtype_), end - done_, kc_, packed(done_, 0), pitch);
     } else {
       const std::int64_t col = done_ * kColumns;
-      pack_a(dtype_, from(a_, 0, col, dtype_), rows_, std::min(end * kColumns, kc_) - col,
-             packed(0, col));
+      pack(dtype_, from(a_, 0, col, dtype_), rows_, std::min(end * kColumns, kc_) - col,
+           packed(0, col), pitch);
     }
     done_ = end;
   }

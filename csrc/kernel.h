@@ -54,7 +54,7 @@ struct Tile {
   std::int64_t a_row_stride, a_col_stride;  // unless packed: then panel_pitch and 1
   const void* b;
   std::int64_t b_stride;  // nr in a packed panel
-  void* packed_b;         // where to store b as a packed panel in passing, for Operands::pack_b
+  void* packed_b;         // where to store b as a packed panel in passing, for packed_a_pack_b
   void* c;
   std::int64_t c_stride;
   bool accumulate;    // add to what c holds: every block of k but the first

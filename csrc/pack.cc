@@ -1,6 +1,5 @@
 #include "pack.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace hotloops {
@@ -80,31 +79,13 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
   }
 }
 
-template <class T>
-void pack_b_typed(const T* src, std::int64_t row_stride, std::int64_t col_stride,
-                  std::int64_t depth, std::int64_t cols, std::int64_t nr, T* panel) {
-  copy(src, row_stride, col_stride, depth, cols, panel, nr);
-  if (cols == nr) return;
-  for (std::int64_t p = 0; p < depth; ++p) {
-    T* row = panel + p * nr;
-    std::fill(row + cols, row + nr, row[cols - 1]);
-  }
-}
-
 }  // namespace
 
-void pack_a(DType dtype, ConstView a, std::int64_t rows, std::int64_t depth, void* panel) {
+void pack(DType dtype, const ConstView& operand, std::int64_t rows, std::int64_t cols, void* panel,
+          std::int64_t panel_stride) {
   const auto typed = [&]<class T>(T* to) {
-    copy(static_cast<const T*>(a.data), a.row_stride, a.col_stride, rows, depth, to,
-         panel_pitch(dtype));
-  };
-  dtype == DType::f32 ? typed(static_cast<float*>(panel)) : typed(static_cast<double*>(panel));
-}
-
-void pack_b(DType dtype, ConstView b, std::int64_t depth, std::int64_t cols, std::int64_t nr,
-            void* panel) {
-  const auto typed = [&]<class T>(T* to) {
-    pack_b_typed(static_cast<const T*>(b.data), b.row_stride, b.col_stride, depth, cols, nr, to);
+    copy(static_cast<const T*>(operand.data), operand.row_stride, operand.col_stride, rows, cols,
+         to, panel_stride);
   };
   dtype == DType::f32 ? typed(static_cast<float*>(panel)) : typed(static_cast<double*>(panel));
 }

@@ -30,13 +30,10 @@ inline ConstView from(const ConstView& view, std::int64_t row, std::int64_t col,
           .col_stride = view.col_stride};
 }
 
-// A[rows, depth] into rows panel_pitch apart. Any rectangle of a panel can be packed by itself.
-void pack_a(DType dtype, ConstView a, std::int64_t rows, std::int64_t depth, void* panel);
-
-// B[depth, cols] into depth rows of nr values. The columns that a panel has but B has not are
-// copies of the last one: the microkernel then computes on nothing but the operand's values, and
-// padding can raise no floating-point exception that the result itself does not raise.
-void pack_b(DType dtype, ConstView b, std::int64_t depth, std::int64_t cols, std::int64_t nr,
-            void* panel);
+// A rectangle of an operand into rows of a panel, so many elements apart: of A in steps of
+// panel_pitch, of B in steps of the kernel's nr. Any rectangle of a panel can be packed by itself;
+// what a panel has beyond its operand stays as it is, for microkernels do not read it.
+void pack(DType dtype, const ConstView& operand, std::int64_t rows, std::int64_t cols, void* panel,
+          std::int64_t panel_stride);
 
 }  // namespace hotloops

@@ -93,12 +93,12 @@ class Product {
     return part(args_.m, 1, plan_.row_panels, panel);
   }
 
-  [[nodiscard]] PanelInProgress panel_of_a(std::int64_t k, std::int64_t panel, std::int64_t pieces,
+  [[nodiscard]] PanelInProgress panel_of_a(std::int64_t k, std::int64_t panel, std::int64_t tiles,
                                            void* packed) const {
     const Range rows = rows_of(panel);
     return {kernel_.dtype, from(args_.a, rows.begin, k, kernel_.dtype),
             rows.size(),   std::min(kKc, args_.k - k),
-            packed,        pieces};
+            packed,        tiles};
   }
 
   void multiply(const BlockOfB& b) {
@@ -138,11 +138,11 @@ class Product {
     if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, tiles, next_a_panel_);
     if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, tiles, next_a_panel_);
     if (b.end_col < n_) return panel_of_a(0, panels_.begin, tiles, next_a_panel_);
-    return panel_of_a(b.k, panel, 0, next_a_panel_);
+    return {};
   }
 
   [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, Range own, Range cols) const {
-    if (plan_.b_in_place || !plan_.b_kept || args_.b.col_stride != 1) return {};
+    if (!plan_.b_kept || args_.b.col_stride != 1) return {};
     BlockOfB next = b;
     next.k += b.kc;
     if (next.k >= args_.k) {
@@ -158,10 +158,10 @@ class Product {
   }
 
   // A panel of A times some columns of the block of B, which are packed if they have not been.
-  void run_tiles(const BlockOfB& b, std::int64_t panel, Range cols, bool pack,
+  void run_tiles(const BlockOfB& b, std::int64_t panel, Range cols, bool to_pack,
                  PanelInProgress& next) {
     const Range rows = rows_of(panel);
-    const bool pack_in_passing = pack && args_.b.col_stride == 1;
+    const bool pack_in_passing = to_pack && args_.b.col_stride == 1;
     Operands operands = Operands::in_place;
     if (!plan_.a_in_place) {
       operands = pack_in_passing ? Operands::packed_a_pack_b : Operands::packed_a;
@@ -200,8 +200,8 @@ class Product {
         if (pack_in_passing) {
           tile.b = in_place.data;
           tile.packed_b = panel_of_b;
-        } else if (pack) {
-          pack_b(kernel_.dtype, in_place, b.kc, tile.cols, kernel_.nr, panel_of_b);
+        } else if (to_pack) {
+          pack(kernel_.dtype, in_place, b.kc, tile.cols, panel_of_b, kernel_.nr);
         }
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;

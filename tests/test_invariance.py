@@ -10,7 +10,16 @@ import pytest
 
 import hotloops
 import support
-from support import FMA_ISAS, KC, LAYOUTS, assert_same_bits, contract_matmul, normal, wide_range
+from support import (
+    ACTIVATIONS,
+    FMA_ISAS,
+    KC,
+    LAYOUTS,
+    assert_same_bits,
+    contract_matmul,
+    normal,
+    wide_range,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +35,6 @@ SHAPES = [
     (2000, 3, 5),
     (3, 260, 2000),
 ]
-ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"]
 
 
 def operands(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> tuple[support.Array, ...]:

@@ -23,7 +23,7 @@ from nn_support import (
     torch_train,
     xor_network,
 )
-from support import FMA_ISAS, KC, assert_same_bits, contract_matmul, fma
+from support import ACTIVATIONS, FMA_ISAS, KC, assert_same_bits, contract_matmul, fma
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from support import Array
 
-ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"]
 CROSSENTROPIES = [
     "binary_crossentropy",
     "categorical_crossentropy",

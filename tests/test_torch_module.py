@@ -16,7 +16,6 @@ torch: Any = pytest.importorskip("torch")
 hotloops_torch: Any = pytest.importorskip("hotloops.torch")
 
 nn = torch.nn
-ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"]
 OPERATORS = torch.ops.hotloops
 
 
@@ -46,7 +45,7 @@ def assert_equal(actual: list[Any], expected: list[Any]) -> None:
 # --- The function -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", support.ACTIVATIONS)
 def test_the_bits_are_those_of_dense_vjp(activation: Any) -> None:
     for shape in ((2, 3, 5), (5,), (0, 5), (300, 70)):
         x, weight, bias = operands(shape, torch.float32)
@@ -69,7 +68,7 @@ def test_the_bits_are_those_of_dense_vjp(activation: Any) -> None:
             )
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", support.ACTIVATIONS)
 @pytest.mark.parametrize("way", ["function", "operator"])
 def test_gradients_by_finite_differences(way: str, activation: Any) -> None:
     function = hotloops_torch.linear if way == "function" else OPERATORS.linear
@@ -117,7 +116,7 @@ def test_any_layout() -> None:
     assert_equal(pulled_back(lambda *p: hotloops_torch.linear(*p, "silu"), *views), expected)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", support.ACTIVATIONS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_types(dtype: Any, activation: Any) -> None:
     leaves = operands((7, 30), dtype)
@@ -224,7 +223,7 @@ def _fresh_compiler() -> None:
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", support.ACTIVATIONS)
 def test_compile_fullgraph(activation: Any) -> None:
     def layer(x: Any, weight: Any, bias: Any) -> Any:
         return hotloops_torch.linear(x * 2, weight, bias, activation) + 1
@@ -432,4 +431,4 @@ def test_a_language_model_end_to_end() -> None:
 
 
 def test_every_activation_is_known_here() -> None:
-    assert set(_core.SAVES_INPUT) < set(ACTIVATIONS)
+    assert set(_core.SAVES_INPUT) < set(support.ACTIVATIONS)

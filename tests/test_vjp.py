@@ -9,35 +9,25 @@ import pytest
 
 import hotloops
 from hotloops import _core, naive
-from support import FMA_ISAS, LAYOUTS, assert_same_bits, contract_matmul, normal
+from support import (
+    ACTIVATIONS,
+    FMA_ISAS,
+    LAYOUTS,
+    MATMUL_SHAPES,
+    assert_same_bits,
+    contract_matmul,
+    normal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support import Array
 
-ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"]
 TWINS = pytest.mark.parametrize("twin", [hotloops, naive], ids=["hotloops", "naive"])
 
 # Of x; kernels are (6, 5).
 SHAPES = [(4, 6), (6,), (1, 6), (3, 2, 6), (2, 1, 3, 6), (0, 6), (2, 0, 6)]
-MATMUL_SHAPES = [
-    ((3, 4), (4, 5)),
-    ((4,), (4,)),
-    ((4,), (4, 5)),
-    ((3, 4), (4,)),
-    ((2, 3, 4), (4, 5)),
-    ((3, 4), (2, 4, 5)),
-    ((6, 1, 3, 4), (5, 4, 2)),
-    ((1, 3, 4), (7, 4, 2)),
-    ((2, 3, 4), (4,)),
-    ((4,), (2, 4, 3)),
-    ((0, 4), (4, 5)),
-    ((3, 0), (0, 5)),
-    ((3, 4), (4, 0)),
-    ((0, 3, 4), (4, 5)),
-    ((1, 3, 4), (0, 4, 5)),
-]
 
 
 def operands(

@@ -1,8 +1,9 @@
 // The microkernel: one tile of C in registers, one block of k.
 //
-// The only place where products are summed, whatever the ISA, the dtype and the shape of the
-// problem. Each element is one chain of `acc += a * b`, k increasing, which -ffp-contract=fast
-// makes a fused multiply-add on every ISA that has one; that is the numerical contract.
+// With dots.h, the only place where products are summed, whatever the ISA, the dtype and the shape
+// of the problem. Each element is one chain of `acc += a * b`, k increasing, which
+// -ffp-contract=fast makes a fused multiply-add on every ISA that has one; that is the numerical
+// contract.
 //
 // Per value of k: Nv loads of B, Mr broadcasts of A, Mr * Nv multiply-adds. With Mr * Nv
 // accumulators, Nv vectors of B and one of A the tile must fit the registers:
