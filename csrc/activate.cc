@@ -3,8 +3,8 @@
 #include <array>
 
 #include "blocking.h"
-#include "pack.h"
 #include "threads.h"
+#include "view.h"
 
 namespace hotloops {
 namespace {

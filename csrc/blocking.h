@@ -16,8 +16,9 @@ struct CacheSizes {
 // Of this machine, read once from the operating system; typical sizes where it does not tell.
 const CacheSizes& cache_sizes();
 
-// The tile shape for a product of m rows, of those that an ISA has: the one that wastes least.
-const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m);
+// The kernel for a product of that size, of an ISA's several: the one that wastes least.
+const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std::int64_t n,
+                            std::int64_t k);
 
 // Columns of B that are packed and used together, a multiple of nr.
 std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n);

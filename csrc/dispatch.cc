@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <optional>
 #include <stdexcept>
 
 #include "cpu_features.h"
@@ -19,6 +20,9 @@ extern const KernelSet kKernels;
 namespace avx512 {
 extern const KernelSet kKernels;
 }
+namespace amx {
+void set_tiles(KernelSet& set);
+}
 #elif defined(__aarch64__)
 namespace neon {
 extern const KernelSet kKernels;
@@ -28,14 +32,27 @@ extern const KernelSet kKernels;
 namespace {
 
 #if defined(__x86_64__)
+// The kernels of AVX-512 with tiles where these are better.
+const KernelSet* amx_kernels() {
+  static const KernelSet kernels = [] {
+    KernelSet set = avx512::kKernels;
+    set.isa = Isa::amx;
+    set.name = "amx";
+    amx::set_tiles(set);
+    return set;
+  }();
+  return &kernels;
+}
 constexpr const KernelSet* kAvx512 = &avx512::kKernels;
 constexpr const KernelSet* kAvx2 = &avx2::kKernels;
 constexpr const KernelSet* kNeon = nullptr;
 #elif defined(__aarch64__)
+const KernelSet* amx_kernels() { return nullptr; }
 constexpr const KernelSet* kAvx512 = nullptr;
 constexpr const KernelSet* kAvx2 = nullptr;
 constexpr const KernelSet* kNeon = &neon::kKernels;
 #else
+const KernelSet* amx_kernels() { return nullptr; }
 constexpr const KernelSet* kAvx512 = nullptr;
 constexpr const KernelSet* kAvx2 = nullptr;
 constexpr const KernelSet* kNeon = nullptr;
@@ -64,10 +81,17 @@ std::atomic<const KernelSet*>& active() {
   return kernels;
 }
 
+std::atomic<Arithmetic> precision{Arithmetic::f32};
+thread_local std::optional<Arithmetic> precision_here;
+
 }  // namespace
 
 std::span<const IsaEntry> isa_table() {
   static const IsaEntry table[] = {
+      {"amx",
+       {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "amx_tile", "amx_bf16",
+        "amx_int8"},
+       amx_kernels()},
       {"avx512", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, kAvx512},
       {"avx2", {"avx2", "fma"}, kAvx2},
       {"neon", {"neon"}, kNeon},
@@ -116,6 +140,20 @@ const KernelSet& active_kernels() { return *active().load(std::memory_order_rela
 
 void use_isa(std::string_view name) {
   active().store(select_isa(cpu_features(), name).kernels, std::memory_order_relaxed);
+}
+
+Arithmetic float32_precision() {
+  return precision_here.value_or(precision.load(std::memory_order_relaxed));
+}
+
+std::optional<Arithmetic> float32_precision_here() { return precision_here; }
+
+void set_float32_precision(Arithmetic arithmetic) {
+  precision.store(arithmetic, std::memory_order_relaxed);
+}
+
+void set_float32_precision_here(std::optional<Arithmetic> arithmetic) {
+  precision_here = arithmetic;
 }
 
 }  // namespace hotloops

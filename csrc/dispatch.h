@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -40,9 +41,22 @@ const KernelSet& active_kernels();
 // kernels they have.
 void use_isa(std::string_view name);
 
-inline std::span<const Kernel> matmul_kernels(DType dtype) {
-  return active_kernels().matmul[static_cast<int>(dtype)];
+// Where an ISA has nothing of its own for a way to multiply float32, those of float32.
+inline std::span<const Kernel> matmul_kernels(Arithmetic arithmetic) {
+  const auto& all = active_kernels().matmul;
+  const auto& kernels = all[static_cast<int>(arithmetic)];
+  return kernels[0].name != nullptr ? kernels : all[static_cast<int>(Arithmetic::f32)];
 }
+inline std::span<const Kernel> matmul_kernels(DType dtype) {
+  return matmul_kernels(static_cast<Arithmetic>(dtype));
+}
+// How float32 is multiplied where the caller does not say: f32 itself, or one of its bfloat16
+// arithmetics. Set for the process, and for the calling thread alone, which then goes before.
+Arithmetic float32_precision();
+std::optional<Arithmetic> float32_precision_here();
+void set_float32_precision(Arithmetic arithmetic);
+void set_float32_precision_here(std::optional<Arithmetic> arithmetic);
+
 inline const RowKernels& row_kernels(DType dtype) {
   return active_kernels().rows[static_cast<int>(dtype)];
 }

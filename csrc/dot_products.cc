@@ -25,33 +25,33 @@ bool is_dot_product(const MatmulArgs& args) {
 }
 
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
-  return args.m <= kMostRows && args.n >= kernel.dots.lanes && args.b.row_stride == 1 &&
+  return args.m <= kMostRows && args.n >= kernel.dots->lanes && args.b.row_stride == 1 &&
          args.c.col_stride == 1;
 }
 
 void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, int vectors) {
   const DType dtype = kernel.dtype;
-  const ConstView b = from(args.b, 0, j, dtype);
+  const ConstView b = from(args.b, 0, j, kernel.b_type);
   for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
     const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
     const std::int64_t in_c = i * args.c.row_stride + j;
     Epilogue epilogue = args.epilogue;
     if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, j, dtype);
     if (epilogue.residual != nullptr) epilogue.residual = at(epilogue.residual, in_c, dtype);
-    kernel.dots.columns[rows - 1][vectors - 1]({.k = args.k,
-                                                .a = from(args.a, i, 0, dtype).data,
-                                                .a_row_stride = args.a.row_stride,
-                                                .a_col_stride = args.a.col_stride,
-                                                .b = b.data,
-                                                .b_col_stride = b.col_stride,
-                                                .c = at(args.c.data, in_c, dtype),
-                                                .c_stride = args.c.row_stride,
-                                                .epilogue = epilogue});
+    kernel.dots->columns[rows - 1][vectors - 1]({.k = args.k,
+                                                 .a = from(args.a, i, 0, kernel.a_type).data,
+                                                 .a_row_stride = args.a.row_stride,
+                                                 .a_col_stride = args.a.col_stride,
+                                                 .b = b.data,
+                                                 .b_col_stride = b.col_stride,
+                                                 .c = at(args.c.data, in_c, dtype),
+                                                 .c_stride = args.c.row_stride,
+                                                 .epilogue = epilogue});
   }
 }
 
 void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team) {
-  const std::int64_t lanes = kernel.dots.lanes;
+  const std::int64_t lanes = kernel.dots->lanes;
   const Range cols = part(args.n / lanes * lanes, lanes, team.count, team.index);
   std::int64_t j = cols.begin;
   for (; j + 2 * lanes <= cols.end; j += 2 * lanes) run_columns(kernel, args, j, 2);
@@ -63,7 +63,7 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
 
 template <class T>
 void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* sums) {
-  const std::int64_t lanes = kernel.dots.lanes;
+  const std::int64_t lanes = kernel.dots->lanes;
   const T* a = static_cast<const T*>(args.a.data);
   const T* b = static_cast<const T*>(args.b.data);
   const std::int64_t blocks = ceil_div(args.k, kKc);
@@ -74,7 +74,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* sum
     for (std::int64_t i = own.begin; i < own.end; i += lanes) {
       const std::int64_t k = (first + i) * kKc;
       if (k + lanes * kKc <= args.k) {
-        kernel.dots.block_sums(a + k, b + k, sums + i);
+        kernel.dots->block_sums(a + k, b + k, sums + i);
         continue;
       }
       // The last blocks are filled up: a chain that adds 0 * -0 stays what it is, to the sign.
@@ -82,7 +82,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* sum
       alignas(64) T y[kMaxLanes * kKc];
       std::fill(std::copy(a + k, a + args.k, x), x + lanes * kKc, T(0));
       std::fill(std::copy(b + k, b + args.k, y), y + lanes * kKc, -T(0));
-      kernel.dots.block_sums(x, y, sums + i);
+      kernel.dots->block_sums(x, y, sums + i);
     }
     team.barrier();  // until all sums are there
     if (team.index == 0) {
@@ -98,7 +98,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* sum
 }  // namespace
 
 bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
-  return is_dot_product(args) || is_rows_times_columns(kernel, args);
+  return kernel.dots != nullptr && (is_dot_product(args) || is_rows_times_columns(kernel, args));
 }
 
 std::int64_t dot_products_bytes(const Kernel& kernel) {

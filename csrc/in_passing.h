@@ -7,7 +7,7 @@
 
 #include "blocking.h"
 #include "kernel.h"
-#include "pack.h"
+#include "view.h"
 
 namespace hotloops {
 
@@ -15,15 +15,15 @@ namespace hotloops {
 class PanelInProgress {
  public:
   PanelInProgress() = default;  // nothing to pack
-  PanelInProgress(DType dtype, const ConstView& a, std::int64_t rows, std::int64_t kc, void* panel,
-                  std::int64_t tiles)
-      : dtype_(dtype),
+  PanelInProgress(const Kernel& kernel, const ConstView& a, std::int64_t rows, std::int64_t kc,
+                  void* panel, std::int64_t tiles)
+      : kernel_(&kernel),
         a_(a),
         // Whole rows, unless the columns are what lies side by side in memory: then some columns.
         by_rows_(a.row_stride != 1 || a.col_stride == 1),
         rows_(rows),
         kc_(kc),
-        length_(by_rows_ ? rows : ceil_div(kc, kColumns)),
+        length_(by_rows_ ? rows : ceil_div(kc, kernel.panels.k_step)),
         step_(tiles == 0 ? 0 : ceil_div(length_ << kFraction, tiles)),
         panel_(panel) {}
 
@@ -34,9 +34,10 @@ class PanelInProgress {
     tile.copy_from = nullptr;
     tile.fetch[0] = nullptr;
     if (done_ == length_ || a_.col_stride != 1) return;
-    if (done_ < due() && kc_ == tile.kc && kc_ % kCopyStep == 0) {
+    const bool as_it_is = !kernel_->panels.always && kc_ == tile.kc && kc_ % kCopyStep == 0;
+    if (as_it_is && done_ < due()) {
       tile.copy_from = row(done_);
-      tile.copy_to = packed(done_, 0);
+      tile.copy_to = at(panel_, done_ * panel_pitch(kernel_->dtype), kernel_->dtype);
       ++done_;
     }
     if (done_ < length_) tile.fetch[0] = row(done_);
@@ -54,28 +55,33 @@ class PanelInProgress {
   [[nodiscard]] std::int64_t due() const { return std::min(progress_ >> kFraction, length_); }
 
   [[nodiscard]] const void* row(std::int64_t i) const {
-    return at(a_.data, i * a_.row_stride, dtype_);
-  }
-  [[nodiscard]] void* packed(std::int64_t row, std::int64_t col) const {
-    return at(panel_, row * panel_pitch(dtype_) + col, dtype_);
+    return at(a_.data, i * a_.row_stride, kernel_->a_type);
   }
 
   void pack_until(std::int64_t end) {
-    const std::int64_t pitch = panel_pitch(dtype_);
-    if (by_rows_) {
-      pack(dtype_, from(a_, done_, 0, dtype_), end - done_, kc_, packed(done_, 0), pitch);
-    } else {
-      const std::int64_t col = done_ * kColumns;
-      pack(dtype_, from(a_, 0, col, dtype_), rows_, std::min(end * kColumns, kc_) - col,
-           packed(0, col), pitch);
+    Piece piece{.data = row(done_),
+                .row_stride = a_.row_stride,
+                .col_stride = a_.col_stride,
+                .rows = end - done_,
+                .cols = kc_,
+                .row = done_,
+                .col = 0,
+                .panel = panel_};
+    if (!by_rows_) {
+      const std::int64_t step = kernel_->panels.k_step;
+      piece.row = 0;
+      piece.rows = rows_;
+      piece.col = done_ * step;
+      piece.cols = std::min(end * step, kc_) - piece.col;
+      piece.data = at(a_.data, piece.col * a_.col_stride, kernel_->a_type);
     }
+    kernel_->panels.pack_a(piece);
     done_ = end;
   }
 
-  static constexpr std::int64_t kColumns = 4;  // that are transposed together
-  static constexpr int kFraction = 20;         // bits of step_; a division for each tile would show
+  static constexpr int kFraction = 20;  // bits of step_; a division for each tile would show
 
-  DType dtype_ = DType::f32;
+  const Kernel* kernel_ = nullptr;
   ConstView a_{};
   bool by_rows_ = true;
   std::int64_t rows_ = 0, kc_ = 0;
@@ -89,9 +95,9 @@ class BlockInSight {
  public:
   BlockInSight() = default;
   // From B[depth, cols] on, in the last of `tiles` tiles, a stretch of kKc values each.
-  BlockInSight(DType dtype, const ConstView& b, std::int64_t depth, std::int64_t cols,
+  BlockInSight(ElementType type, const ConstView& b, std::int64_t depth, std::int64_t cols,
                std::int64_t tiles)
-      : dtype_(dtype),
+      : type_(type),
         b_(b),
         stretches_(cols / kKc),
         wait_(std::max<std::int64_t>(0, tiles - depth * stretches_)) {}
@@ -99,16 +105,16 @@ class BlockInSight {
   // The next stretch, or null.
   const void* to_fetch() {
     if (stretches_ == 0 || wait_-- > 0) return nullptr;
-    const void* stretch = at(b_.data, stretch_ * kKc, dtype_);
+    const void* stretch = at(b_.data, stretch_ * kKc, type_);
     if (++stretch_ == stretches_) {
       stretch_ = 0;
-      b_.data = at(b_.data, b_.row_stride, dtype_);
+      b_.data = at(b_.data, b_.row_stride, type_);
     }
     return stretch;
   }
 
  private:
-  DType dtype_ = DType::f32;
+  ElementType type_ = ElementType::f32;
   ConstView b_{};
   std::int64_t stretches_ = 0, wait_ = 0;
   std::int64_t stretch_ = 0;

@@ -10,8 +10,21 @@
 
 namespace hotloops {
 
+// What products are summed in.
 enum class DType : std::uint8_t { f32, f64 };
 inline constexpr int kDTypes = 2;
+
+// The operands' type and how they are multiplied. The first ones are plain: operands, products and
+// sums of one type.
+enum class Arithmetic : std::uint8_t {
+  f32,
+  f64,
+  // float32 operands as sums of bfloat16: of three, two or one, and so many products of these.
+  bf16x6,
+  bf16x3,
+  bf16x1,
+};
+inline constexpr int kArithmetics = 5;
 
 constexpr std::int64_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 8; }
 constexpr ElementType element_type(DType dtype) {
@@ -19,7 +32,7 @@ constexpr ElementType element_type(DType dtype) {
 }
 constexpr const char* name_of(DType dtype) { return dtype == DType::f32 ? "float32" : "float64"; }
 
-enum class Isa : std::uint8_t { baseline, neon, avx2, avx512 };
+enum class Isa : std::uint8_t { baseline, neon, avx2, avx512, amx };
 
 // The numerical contract: sums are formed in blocks of this many values of k, each block one chain
 // of fused multiply-adds from zero, blocks added in order. Part of the result's definition, hence
@@ -49,12 +62,14 @@ inline constexpr std::int64_t kCopyStep = 16;
 // Nothing beyond the valid rows and columns is read or written.
 struct Tile {
   std::int64_t kc;
+  int rows;  // of a and c
   int cols;  // of b and c
   const void* a;
   std::int64_t a_row_stride, a_col_stride;  // unless packed: then panel_pitch and 1
   const void* b;
   std::int64_t b_stride;  // nr in a packed panel
   void* packed_b;         // where to store b as a packed panel in passing, for packed_a_pack_b
+  void* pending;          // for kernels that leave a tile's end to the next one: see Kernel
   void* c;
   std::int64_t c_stride;
   bool accumulate;    // add to what c holds: every block of k but the first
@@ -97,15 +112,56 @@ inline constexpr int kOperands = 3;
 
 using RunTile = void (*)(const Tile&);
 
+// A rectangle of an operand, and the panel that it becomes a part of: from row `row` and column
+// `col` of the panel on, columns being values of k for A and rows for B. The pieces of a panel come
+// in order, the first from its beginning.
+struct Piece {
+  const void* data;
+  std::int64_t row_stride, col_stride;
+  std::int64_t rows, cols;
+  std::int64_t row, col;
+  void* panel;
+};
+
+// How a kernel wants its operands packed.
+struct Panels {
+  void (*pack_a)(const Piece& piece);
+  void (*pack_b)(const Piece& piece);
+  std::int64_t a_bytes;       // of a panel of mr rows, whatever its depth
+  std::int64_t b_head_bytes;  // of a panel of nr columns, and for each
+  std::int64_t b_step_bytes;  // k_step values of k
+  // A is packed in pieces of whole rows, or of so many values of k (but for the last piece).
+  std::int64_t k_step;
+  bool always;  // the kernel reads nothing but panels
+  // Whether the kernel can multiply these two panels, which depends on their values; if not, the
+  // kernel's `plain` can. Null: any two.
+  bool (*suit)(const void* a_panel, const void* b_panel);
+};
+
 struct Kernel {
   const char* name;
   Isa isa;
-  DType dtype;
-  int mr, nr, kr;  // kr: values of k that one instruction takes together
+  ElementType a_type, b_type;
+  DType dtype;      // of the sums and of C
+  int mr, nr, kr;   // kr: values of k that one instruction takes together
+  std::int64_t kc;  // values of k in one block
+  Panels panels;
   // The microkernel for tiles of so many rows and columns, at most mr and nr. To be asked once for
   // many tiles: a choice for each, behind the call, took 100 cycles of 3600.
   RunTile (*choose)(int rows, int cols, Operands operands);
-  DotKernels dots;  // for what tiles are not made for; the same for all tile shapes
+  const DotKernels* dots;  // for what tiles are not made for, or null
+  // The kernel for tall products that takes the same operands, and any panels; or null. It is the
+  // faster one where packing outweighs multiplying: below m n = break_even (m + n).
+  const Kernel* plain;
+  std::int64_t break_even;
+  // Called by each thread before its first tile of a product and after the last; or null.
+  void (*begin)();
+  void (*end)();
+  // Kernels may write C while the next tile is multiplied. Then they need so many bytes to remember
+  // what is pending, zero at first, and have it written when they are asked to. 0 and null: a tile
+  // is done when its call returns.
+  std::int64_t pending_bytes;
+  void (*finish)(void* pending);
 };
 
 // Functions over n contiguous values; the result may be written over an operand.
@@ -123,11 +179,11 @@ struct RowKernels {
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.
 inline constexpr int kTileShapes = 3;
 
-// Everything an ISA's leaf provides, indexed by DType.
+// Everything an ISA's leaf provides, indexed by DType or Arithmetic.
 struct KernelSet {
   Isa isa;
   const char* name;
-  Kernel matmul[kDTypes][kTileShapes];  // tallest first
+  Kernel matmul[kArithmetics][kTileShapes];  // tallest first
   RowKernels rows[kDTypes];
   ElementKernels elements[kElementTypes];  // indexed by ElementType
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication

@@ -38,7 +38,7 @@ struct Batch {
     return size;
   }
 
-  [[nodiscard]] MatmulArgs item(DType dtype, std::int64_t index) const {
+  [[nodiscard]] MatmulArgs item(const Kernel& kernel, std::int64_t index) const {
     MatmulArgs result = args;
     for (int d = ndim - 1; d >= 0; --d) {
       std::int64_t i = index;
@@ -46,11 +46,11 @@ struct Batch {
         i = index % dims[d].size;
         index /= dims[d].size;
       }
-      result.a.data = at(result.a.data, i * dims[d].a_stride, dtype);
-      result.b.data = at(result.b.data, i * dims[d].b_stride, dtype);
-      result.c.data = at(result.c.data, i * dims[d].c_stride, dtype);
+      result.a.data = at(result.a.data, i * dims[d].a_stride, kernel.a_type);
+      result.b.data = at(result.b.data, i * dims[d].b_stride, kernel.b_type);
+      result.c.data = at(result.c.data, i * dims[d].c_stride, kernel.dtype);
       const void*& residual = result.epilogue.residual;
-      if (residual != nullptr) residual = at(residual, i * dims[d].c_stride, dtype);
+      if (residual != nullptr) residual = at(residual, i * dims[d].c_stride, kernel.dtype);
     }
     return result;
   }
@@ -83,16 +83,16 @@ struct Batch {
 // Some products of a batch along one dimension that are one tile each.
 void run_one_tiles(const Plan& plan, const Batch& batch, Range items) {
   if (items.size() == 0) return;
-  const DType dtype = plan.kernel->dtype;
-  auto [tile, run] = one_tile(plan, batch.item(dtype, items.begin));
+  const Kernel& kernel = *plan.kernel;
+  auto [tile, run] = one_tile(plan, batch.item(kernel, items.begin));
   const BatchDim step = batch.ndim == 0 ? BatchDim{} : batch.dims[0];
   for (std::int64_t i = items.begin; i < items.end; ++i) {
     run(tile);
-    tile.a = at(tile.a, step.a_stride, dtype);
-    tile.b = at(tile.b, step.b_stride, dtype);
-    tile.c = at(tile.c, step.c_stride, dtype);
+    tile.a = at(tile.a, step.a_stride, kernel.a_type);
+    tile.b = at(tile.b, step.b_stride, kernel.b_type);
+    tile.c = at(tile.c, step.c_stride, kernel.dtype);
     const void*& residual = tile.epilogue.residual;
-    if (residual != nullptr) residual = at(residual, step.c_stride, dtype);
+    if (residual != nullptr) residual = at(residual, step.c_stride, kernel.dtype);
   }
 }
 
@@ -104,7 +104,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const std::int64_t items = batch.size();
   if (items == 0 || batch.args.m == 0 || batch.args.n == 0) return;
 
-  const Kernel& kernel = choose_kernel(kernels, batch.args.m);
+  const Kernel& kernel = choose_kernel(kernels, batch.args.m, batch.args.n, batch.args.k);
   const bool dots = are_dot_products(kernel, batch.args);
   const Plan plan(kernel, batch.args);
   const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
@@ -132,13 +132,13 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
         return;
       }
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        run(batch.item(kernel.dtype, i), Team{}, own, own + a_bytes);
+        run(batch.item(kernel, i), Team{}, own, own + a_bytes);
       }
     });
   } else {
     std::byte* memory = workspace(b_bytes + threads_an_item * a_bytes);
     for (std::int64_t i = 0; i < items; ++i) {
-      const MatmulArgs item = batch.item(kernel.dtype, i);
+      const MatmulArgs item = batch.item(kernel, i);
       parallel(threads_an_item, [&](Team team) {
         run(item, team, memory + b_bytes + team.index * a_bytes, memory);
       });

@@ -6,17 +6,9 @@
 #include <span>
 
 #include "kernel.h"
-#include "pack.h"
+#include "view.h"
 
 namespace hotloops {
-
-struct View {
-  void* data;
-  std::int64_t row_stride;
-  std::int64_t col_stride;
-
-  [[nodiscard]] ConstView as_const() const { return {data, row_stride, col_stride}; }
-};
 
 // C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
 // itself. A residual has the strides of C.

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "blocking.h"
-#include "pack.h"
 #include "threads.h"
+#include "view.h"
 
 namespace hotloops {
 namespace {

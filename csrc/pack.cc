@@ -81,13 +81,13 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
 
 }  // namespace
 
-void pack(DType dtype, const ConstView& operand, std::int64_t rows, std::int64_t cols, void* panel,
-          std::int64_t panel_stride) {
-  const auto typed = [&]<class T>(T* to) {
-    copy(static_cast<const T*>(operand.data), operand.row_stride, operand.col_stride, rows, cols,
-         to, panel_stride);
+void pack(DType dtype, const Piece& piece, std::int64_t panel_stride) {
+  const auto typed = [&]<class T>(T* panel) {
+    copy(static_cast<const T*>(piece.data), piece.row_stride, piece.col_stride, piece.rows,
+         piece.cols, panel + piece.row * panel_stride + piece.col, panel_stride);
   };
-  dtype == DType::f32 ? typed(static_cast<float*>(panel)) : typed(static_cast<double*>(panel));
+  dtype == DType::f32 ? typed(static_cast<float*>(piece.panel))
+                      : typed(static_cast<double*>(piece.panel));
 }
 
 }  // namespace hotloops

@@ -21,9 +21,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "in_passing.h"
-#include "pack.h"
+#include "view.h"
 
 namespace hotloops {
 namespace {
@@ -32,8 +33,8 @@ constexpr std::int64_t kMaxTileBytes = 4096;
 
 std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, 64); }
 
-std::int64_t panel_bytes(const Kernel& kernel) {
-  return aligned(kernel.mr * panel_pitch(kernel.dtype) * size_of(kernel.dtype));
+std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc) {
+  return aligned(panels.b_head_bytes + ceil_div(kc, panels.k_step) * panels.b_step_bytes);
 }
 
 template <class T>
@@ -46,6 +47,17 @@ void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols,
       to[i * dst_rows + j * dst_cols] = from[i * src_rows + j * src_cols];
     }
   }
+}
+
+// What a thread needs behind its panels: for one tile's operands as the plain kernel has them
+// packed, and for what is pending.
+std::int64_t tail_bytes(const Kernel& kernel) {
+  std::int64_t bytes = aligned(kernel.pending_bytes);
+  if (kernel.plain != nullptr) {
+    const Panels& panels = kernel.plain->panels;
+    bytes += aligned(panels.a_bytes) + b_panel_bytes(panels, kernel.kc);
+  }
+  return bytes;
 }
 
 // The block of B that is in use: kc rows of k from `k` on, columns [first_col, end_col). Columns
@@ -70,11 +82,15 @@ class Product {
                     ? part(plan.row_panels, 1, grid_.rows, team.index / grid_.cols)
                     : Range{.begin = 0, .end = 0}),
         a_panel_(a_panels),
-        next_a_panel_(a_panels + panel_bytes(kernel_)),
-        own_b_panel_(a_panels + 2 * panel_bytes(kernel_)),
+        next_a_panel_(a_panels + aligned(kernel_.panels.a_bytes)),
+        own_b_panel_(a_panels + 2 * aligned(kernel_.panels.a_bytes)),
+        plain_panels_(a_panels + plan.a_bytes - tail_bytes(kernel_)),
+        pending_(a_panels + plan.a_bytes - aligned(kernel_.pending_bytes)),
         b_panels_(b_panels) {}
 
   void run() {
+    if (kernel_.begin != nullptr) kernel_.begin();
+    std::memset(pending_, 0, static_cast<std::size_t>(kernel_.pending_bytes));
     if (!plan_.a_in_place && panels_.size() > 0) {
       panel_of_a(0, panels_.begin, 1, a_panel_).finish();
     }
@@ -82,10 +98,12 @@ class Product {
       const std::int64_t end = std::min(j + plan_.nc, n_);
       std::int64_t k = 0;
       do {  // once for k == 0, too: zeros and the epilogue
-        multiply({.k = k, .kc = std::min(kKc, args_.k - k), .first_col = j, .end_col = end});
-        k += kKc;
+        multiply({.k = k, .kc = std::min(kernel_.kc, args_.k - k), .first_col = j, .end_col = end});
+        k += kernel_.kc;
       } while (k < args_.k);
     }
+    finish_pending();
+    if (kernel_.end != nullptr) kernel_.end();
   }
 
  private:
@@ -96,9 +114,9 @@ class Product {
   [[nodiscard]] PanelInProgress panel_of_a(std::int64_t k, std::int64_t panel, std::int64_t tiles,
                                            void* packed) const {
     const Range rows = rows_of(panel);
-    return {kernel_.dtype, from(args_.a, rows.begin, k, kernel_.dtype),
-            rows.size(),   std::min(kKc, args_.k - k),
-            packed,        tiles};
+    return {kernel_,     from(args_.a, rows.begin, k, kernel_.a_type),
+            rows.size(), std::min(kernel_.kc, args_.k - k),
+            packed,      tiles};
   }
 
   void multiply(const BlockOfB& b) {
@@ -150,9 +168,9 @@ class Product {
       next.first_col = b.end_col;
       if (next.first_col >= n_) return {};
     }
-    const std::int64_t depth = std::min(kKc, args_.k - next.k);
+    const std::int64_t depth = std::min(kernel_.kc, args_.k - next.k);
     const std::int64_t col = std::max(next.first_col + own.begin, plan_.lead) - plan_.lead;
-    return {kernel_.dtype, from(args_.b, next.k, col, kernel_.dtype), depth,
+    return {kernel_.b_type, from(args_.b, next.k, col, kernel_.b_type), depth,
             std::min(own.size(), args_.n - col),
             panels_.size() * ceil_div(cols.size(), kernel_.nr)};
   }
@@ -161,37 +179,41 @@ class Product {
   void run_tiles(const BlockOfB& b, std::int64_t panel, Range cols, bool to_pack,
                  PanelInProgress& next) {
     const Range rows = rows_of(panel);
-    const bool pack_in_passing = to_pack && args_.b.col_stride == 1;
+    const bool pack_in_passing = to_pack && args_.b.col_stride == 1 && !kernel_.panels.always;
     Operands operands = Operands::in_place;
     if (!plan_.a_in_place) {
       operands = pack_in_passing ? Operands::packed_a_pack_b : Operands::packed_a;
     }
     const bool last_block = b.k + b.kc == args_.k;
-    Tile tile{.kc = b.kc,
-              .cols = kernel_.nr,
-              .a = plan_.a_in_place ? from(args_.a, rows.begin, b.k, kernel_.dtype).data : a_panel_,
-              .a_row_stride = args_.a.row_stride,
-              .a_col_stride = args_.a.col_stride,
-              .b = nullptr,
-              .b_stride = plan_.b_in_place || pack_in_passing ? args_.b.row_stride : kernel_.nr,
-              .packed_b = nullptr,
-              .c = nullptr,
-              .c_stride = args_.c.row_stride,
-              .accumulate = b.k > 0,
-              .epilogue = last_block ? args_.epilogue : Epilogue{},
-              .copy_from = nullptr,
-              .copy_to = nullptr,
-              .fetch = {}};
-    RunTile run = kernel_.choose(static_cast<int>(rows.size()), kernel_.nr, operands);
+    Tile tile{
+        .kc = b.kc,
+        .rows = static_cast<int>(rows.size()),
+        .cols = kernel_.nr,
+        .a = plan_.a_in_place ? from(args_.a, rows.begin, b.k, kernel_.a_type).data : a_panel_,
+        .a_row_stride = args_.a.row_stride,
+        .a_col_stride = args_.a.col_stride,
+        .b = nullptr,
+        .b_stride = plan_.b_in_place || pack_in_passing ? args_.b.row_stride : kernel_.nr,
+        .packed_b = nullptr,
+        .pending = pending_,
+        .c = nullptr,
+        .c_stride = args_.c.row_stride,
+        .accumulate = b.k > 0,
+        .epilogue = last_block ? args_.epilogue : Epilogue{},
+        .copy_from = nullptr,
+        .copy_to = nullptr,
+        .fetch = {}};
+    RunTile run = kernel_.choose(tile.rows, kernel_.nr, operands);
+    const auto suit = kernel_.panels.suit;
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
       const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
       const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel_.nr, cols.end);
       const std::int64_t j = begin - plan_.lead;
       if (tile.cols != end - begin) {
         tile.cols = static_cast<int>(end - begin);
-        run = kernel_.choose(static_cast<int>(rows.size()), tile.cols, operands);
+        run = kernel_.choose(tile.rows, tile.cols, operands);
       }
-      const ConstView in_place = from(args_.b, b.k, j, kernel_.dtype);
+      const ConstView in_place = from(args_.b, b.k, j, kernel_.b_type);
       if (plan_.b_in_place) {
         tile.b = in_place.data;
       } else {
@@ -201,7 +223,14 @@ class Product {
           tile.b = in_place.data;
           tile.packed_b = panel_of_b;
         } else if (to_pack) {
-          pack(kernel_.dtype, in_place, b.kc, tile.cols, panel_of_b, kernel_.nr);
+          kernel_.panels.pack_b({.data = in_place.data,
+                                 .row_stride = in_place.row_stride,
+                                 .col_stride = in_place.col_stride,
+                                 .rows = b.kc,
+                                 .cols = tile.cols,
+                                 .row = 0,
+                                 .col = 0,
+                                 .panel = panel_of_b});
         }
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
@@ -215,10 +244,17 @@ class Product {
 
       next.hand_over(tile);
       tile.fetch[1] = in_sight_.to_fetch();
+      const auto run_here = [&](const Tile& here) {
+        if (suit == nullptr || suit(here.a, here.b)) {
+          run(here);
+        } else {
+          run_plain(from(args_.a, rows.begin, b.k, kernel_.a_type), in_place, here);
+        }
+      };
       if (args_.c.col_stride == 1) {
-        run(tile);
+        run_here(tile);
       } else {
-        run_on_scratch(run, tile, rows.size());
+        run_on_scratch(run_here, tile);
       }
       next.catch_up();
     }
@@ -226,18 +262,61 @@ class Product {
 
   [[nodiscard]] void* packed_panel(const BlockOfB& b, std::int64_t col) const {
     if (!plan_.b_kept) return own_b_panel_;
-    return at(static_cast<void*>(b_panels_), col * b.kc, kernel_.dtype);
+    return b_panels_ + col / kernel_.nr * b_panel_bytes(kernel_.panels, b.kc);
+  }
+
+  void finish_pending() {
+    if (kernel_.finish != nullptr) kernel_.finish(pending_);
+  }
+
+  // A tile that the kernel's panels cannot hold, of these operands, by its plain kernel.
+  void run_plain(const ConstView& a, const ConstView& b, Tile tile) {
+    finish_pending();  // it may be of the same tile of C
+    const Kernel& plain = *kernel_.plain;
+    const int rows = tile.rows;
+    void* a_panel = plain_panels_;
+    void* b_panel = plain_panels_ + aligned(plain.panels.a_bytes);
+    plain.panels.pack_b({.data = b.data,
+                         .row_stride = b.row_stride,
+                         .col_stride = b.col_stride,
+                         .rows = tile.kc,
+                         .cols = tile.cols,
+                         .row = 0,
+                         .col = 0,
+                         .panel = b_panel});
+    tile.a = a_panel;
+    tile.b = b_panel;
+    tile.b_stride = plain.nr;
+    for (int row = 0; row < rows; row += plain.mr) {
+      tile.rows = std::min(rows - row, plain.mr);
+      plain.panels.pack_a({.data = from(a, row, 0, plain.a_type).data,
+                           .row_stride = a.row_stride,
+                           .col_stride = a.col_stride,
+                           .rows = tile.rows,
+                           .cols = tile.kc,
+                           .row = 0,
+                           .col = 0,
+                           .panel = a_panel});
+      plain.choose(tile.rows, tile.cols, Operands::packed_a)(tile);
+      const std::int64_t step = plain.mr * tile.c_stride;
+      tile.c = at(tile.c, step, kernel_.dtype);
+      if (tile.epilogue.residual != nullptr) {
+        tile.epilogue.residual = at(tile.epilogue.residual, step, kernel_.dtype);
+      }
+      tile.fetch[0] = tile.fetch[1] = nullptr;
+    }
   }
 
   // A tile whose columns are not contiguous in C is computed on one of its own.
-  void run_on_scratch(RunTile run, Tile tile, std::int64_t rows) const {
+  template <class Run>
+  void run_on_scratch(Run run, Tile tile) {
     alignas(64) std::byte scratch[kMaxTileBytes];
     alignas(64) std::byte residual[kMaxTileBytes];
     const auto copy = [&](const void* from, std::int64_t from_row, std::int64_t from_col, void* to,
                           std::int64_t to_row, std::int64_t to_col) {
       const auto copy_tile =
           kernel_.dtype == DType::f32 ? copy_tile_of<float> : copy_tile_of<double>;
-      copy_tile(from, from_row, from_col, to, to_row, to_col, rows, tile.cols);
+      copy_tile(from, from_row, from_col, to, to_row, to_col, tile.rows, tile.cols);
     };
     void* c = tile.c;
     tile.c = scratch;
@@ -249,7 +328,9 @@ class Product {
       copy(tile.epilogue.residual, args_.c.row_stride, args_.c.col_stride, residual, kernel_.nr, 1);
       tile.epilogue.residual = residual;
     }
+    finish_pending();
     run(tile);
+    finish_pending();
     copy(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride);
   }
 
@@ -263,13 +344,15 @@ class Product {
   void* a_panel_;  // the one in use
   void* next_a_panel_;
   void* own_b_panel_;  // where none are kept
+  std::byte* plain_panels_;
+  std::byte* pending_;
   BlockInSight in_sight_;
   std::byte* b_panels_;  // of the block in use, shared by the team
 };
 
 // Bytes that rows so far apart span.
-std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, DType dtype) {
-  return rows * std::abs(stride) * size_of(dtype);
+std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, ElementType type) {
+  return rows * std::abs(stride) * size_of(type);
 }
 
 // How many columns to put before C's first one for the tiles to begin at cache lines; 0 where that
@@ -293,8 +376,8 @@ std::int64_t choose_lead(const Kernel& kernel, const View& c, std::int64_t n) {
 
 Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     : kernel(&the_kernel), row_panels(ceil_div(args.m, the_kernel.mr)) {
-  const DType dtype = the_kernel.dtype;
-  const std::int64_t kc = std::min(args.k, kKc);
+  const Panels& panels = the_kernel.panels;
+  const std::int64_t kc = std::min(args.k, the_kernel.kc);
   lead = choose_lead(the_kernel, args.c, args.n);
   nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
 
@@ -303,28 +386,31 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // L2 that few pages cover.
   const CacheSizes& caches = cache_sizes();
   const bool b_in_rows = args.b.col_stride == 1;
-  const bool b_close = span_bytes(kc, args.b.row_stride, dtype) <= caches.l2 / 16;
-  b_in_place = b_in_rows && (row_panels <= 2 || b_close);
+  const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
+  b_in_place = !panels.always && b_in_rows && (row_panels <= 2 || b_close);
   b_kept = !b_in_place && row_panels > 1;
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
   const bool a_close =
-      (args.a.col_stride == 1 ? span_bytes(the_kernel.mr, args.a.row_stride, dtype)
-                              : span_bytes(kc, args.a.col_stride, dtype)) <= caches.l1d / 2;
+      (args.a.col_stride == 1
+           ? span_bytes(the_kernel.mr, args.a.row_stride, the_kernel.a_type)
+           : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
   // The microkernel has no words for packing B while reading A in place.
-  a_in_place = (!a_read_often || a_close) && (b_in_place || !b_in_rows);
+  a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || !b_in_rows);
 
-  const std::int64_t b_panel = aligned(the_kernel.nr * kc * size_of(dtype));
+  const std::int64_t b_panel = b_panel_bytes(panels, kc);
   a_bytes = 0;
-  if (!a_in_place) a_bytes += 2 * panel_bytes(the_kernel);
-  if (!b_in_place && !b_kept) a_bytes = 2 * panel_bytes(the_kernel) + b_panel;
+  if (!a_in_place) a_bytes += 2 * aligned(panels.a_bytes);
+  if (!b_in_place && !b_kept) a_bytes = 2 * aligned(panels.a_bytes) + b_panel;
+  a_bytes += tail_bytes(the_kernel);
   one_tile = a_in_place && b_in_place && row_panels == 1 && args.n <= the_kernel.nr &&
-             args.k <= kKc && args.c.col_stride == 1;
+             args.k <= the_kernel.kc && args.c.col_stride == 1;
   b_bytes = b_kept ? ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel : 0;
 }
 
 OneTile one_tile(const Plan& plan, const MatmulArgs& args) {
   const int cols = static_cast<int>(args.n);
   return {.tile = {.kc = args.k,
+                   .rows = static_cast<int>(args.m),
                    .cols = cols,
                    .a = args.a.data,
                    .a_row_stride = args.a.row_stride,
@@ -332,6 +418,7 @@ OneTile one_tile(const Plan& plan, const MatmulArgs& args) {
                    .b = args.b.data,
                    .b_stride = args.b.row_stride,
                    .packed_b = nullptr,
+                   .pending = nullptr,
                    .c = args.c.data,
                    .c_stride = args.c.row_stride,
                    .accumulate = false,

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "dispatch.h"
-#include "pack.h"
 #include "threads.h"
+#include "view.h"
 
 namespace hotloops {
 namespace {

@@ -13,23 +13,29 @@ import hotloops
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALL_ISAS = ["baseline", "neon", "avx2", "avx512"]
+ALL_ISAS = ["baseline", "neon", "avx2", "avx512", "amx"]
 # Other architectures' are tested in test_cpp_kernels.py, under an emulator.
 X86 = platform.machine() == "x86_64"
-NATIVE_ISAS = ["baseline", "avx2", "avx512"] if X86 else ["baseline", "neon"]
+NATIVE_ISAS = ["baseline", "avx2", "avx512", "amx"] if X86 else ["baseline", "neon"]
+# amx has kernels of avx512 but for what tiles are for, which has tests of its own.
+VECTOR_ISAS = [name for name in NATIVE_ISAS if name != "amx"]
 
 
 @pytest.fixture(autouse=True)
 def _settings() -> Iterator[None]:
     """Give every test the default settings, and notice one that leaves others behind."""
-    before = hotloops.isa(), hotloops.get_num_threads()
+
+    def settings() -> tuple[str, int, str]:
+        return hotloops.isa(), hotloops.get_num_threads(), hotloops.get_float32_precision()
+
+    before = settings()
     yield
-    assert (hotloops.isa(), hotloops.get_num_threads()) == before
+    assert settings() == before
 
 
-@pytest.fixture(params=NATIVE_ISAS)
+@pytest.fixture(params=VECTOR_ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test on each ISA of this architecture; one that the machine lacks is skipped."""
+    """Run the test on each vector ISA of this architecture; one that is not there is skipped."""
     name: str = request.param
     if name not in hotloops.isas():
         pytest.skip(f"this machine has no {name}")

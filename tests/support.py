@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 KC = 256
-FMA_ISAS = frozenset({"avx2", "avx512", "neon"})
+FMA_ISAS = frozenset({"avx2", "avx512", "amx", "neon"})
 ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "sigmoid", "tanh", "silu", "softmax"]
 # Operands of matmul: every number of dimensions, broadcasting, and nothing in each of them.
 MATMUL_SHAPES = [
@@ -75,8 +75,10 @@ def gamma(n: int, unit_roundoff: float) -> float:
     return n * unit_roundoff / (1 - n * unit_roundoff)
 
 
-def assert_within_bound(c: Array, a: Array, b: Array) -> None:
+def assert_within_bound(c: Array, a: Array, b: Array, more_roundings: int = 0) -> None:
     """Fail unless c is a @ b within the contract's bound, component by component.
+
+    `more_roundings` are those of each product, for arithmetics with less precision than c's dtype.
 
     The reference is formed in long double. The bound is widened by that reference's own error,
     a part in 2048 of it for float64.
@@ -88,7 +90,7 @@ def assert_within_bound(c: Array, a: Array, b: Array) -> None:
     assert c.shape == exact.shape, f"shape is {c.shape}, not {exact.shape}"
     assert np.isfinite(magnitude).all(), "the bound holds for finite values only"
     k = a_wide.shape[-1]
-    roundings = min(k, KC) + math.ceil(k / KC)
+    roundings = min(k, KC) + math.ceil(k / KC) + more_roundings
     factor = gamma(roundings, float(np.finfo(c.dtype).eps) / 2)
     factor += gamma(k, float(np.finfo(wide).eps))
     excess = abs(np.asarray(c).astype(wide) - exact) - wide(factor) * magnitude

@@ -53,6 +53,9 @@ SIGNATURES = {
     "dense_vjp": "(x, kernel, bias=None, *, activation=None)",
     "matmul_vjp": "(a, b, /)",
     "relu_vjp": "(x, /)",
+    "float32_precision": "(precision)",
+    "get_float32_precision": "()",
+    "set_float32_precision": "(precision)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "threads": "(n)",
@@ -101,7 +104,7 @@ def test_public_names_are_documented(name: str) -> None:
     assert ("Parameters" in sections) == bool(takes)
     for parameter in takes:
         assert re.search(rf"\n\*?{parameter} : ", text)
-    if not inspect.isclass(value) and name != "set_num_threads":
+    if not inspect.isclass(value) and not name.startswith("set_"):
         assert "Returns" in sections
 
 

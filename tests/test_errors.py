@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "precision": (
         lambda: matmul(ones(2, 2), ones(2, 2), precision="low"),
         ValueError,
-        "matmul: precision is 'low' but must be None or 'float32'",
+        "matmul: precision is 'low' but must be None, 'float32', 'bf16x6', 'bf16x3', 'bf16'",
     ),
     "relu out": (
         lambda: relu(ones(2, 3), out=ones(2, 2)),
@@ -144,7 +144,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "dense precision": (
         lambda: linear(ones(2, 3), ones(5, 3), precision="low"),
         ValueError,
-        "linear: precision is 'low' but must be None or 'float32'",
+        "linear: precision is 'low' but must be None, 'float32', 'bf16x6', 'bf16x3', 'bf16'",
     ),
     "threads": (
         lambda: hotloops.set_num_threads(0),

@@ -241,13 +241,6 @@ def test_wrong_arguments() -> None:
         hotloops.matmul(a, a, dtype="no such type")
 
 
-def test_only_the_default_precision_is_known() -> None:
-    a = normal(1, (5, 5), np.float32)
-    assert_same_bits(hotloops.matmul(a, a, precision="float32"), hotloops.matmul(a, a))
-    with pytest.raises(ValueError, match="precision"):
-        hotloops.matmul(a, a, precision="bf8")
-
-
 # --- Array-likes ------------------------------------------------------------------------------
 
 

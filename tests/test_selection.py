@@ -17,6 +17,7 @@ from hotloops import _core
 SSE2 = {"sse2"}
 AVX2 = SSE2 | {"avx2", "fma"}
 AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+AMX = AVX512 | {"amx_tile", "amx_bf16", "amx_int8"}
 MISSING = sorted(set(ALL_ISAS) - set(hotloops.isas()))
 
 
@@ -32,6 +33,9 @@ MISSING = sorted(set(ALL_ISAS) - set(hotloops.isas()))
         (AVX512, "avx512"),
         (AVX512 - {"fma"}, "baseline"),
         (AVX512 | {"a feature of tomorrow"}, "avx512"),
+        (AMX, "amx"),
+        (AMX - {"amx_bf16"}, "avx512"),
+        (AMX - {"avx512bw"}, "avx2"),
         ({"neon"}, "neon"),
     ],
 )
@@ -52,7 +56,14 @@ def test_an_override_is_obeyed(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("features", "name"),
-    [(SSE2, "avx2"), (AVX2, "avx512"), (AVX512, "neon"), ({"neon"}, "avx2"), (AVX512, "sse9")],
+    [
+        (SSE2, "avx2"),
+        (AVX2, "avx512"),
+        (AVX512, "amx"),
+        (AVX512, "neon"),
+        ({"neon"}, "avx2"),
+        (AVX512, "sse9"),
+    ],
 )
 def test_an_override_that_cannot_be_obeyed_raises(features: set[str], name: str) -> None:
     with pytest.raises(ValueError, match=name):
@@ -77,7 +88,12 @@ def test_this_machine() -> None:
 def test_every_usable_isa_has_kernels_of_both_types() -> None:
     kernels = _core.kernels()
     assert len({kernel["name"] for kernel in kernels}) == len(kernels)
-    wanted = {(isa, dtype) for isa in hotloops.isas() for dtype in ("float32", "float64")}
+    wanted = {
+        (isa, dtype)
+        for isa in hotloops.isas()
+        for dtype in ("float32", "float64")
+        if (isa, dtype) != ("amx", "float64")
+    }
     assert {(kernel["isa"], kernel["dtype"]) for kernel in kernels} == wanted
     for kernel in kernels:
         assert min(kernel["mr"], kernel["nr"], kernel["kr"]) >= 1

@@ -15,6 +15,7 @@
 
 #include "bindings/array.h"
 #include "epilogue.h"
+#include "kernel.h"
 #include "threads.h"
 
 namespace hotloops {
@@ -33,6 +34,21 @@ inline constexpr std::pair<std::string_view, Activation> kActivationNames[] = {
 // The activation of that name, None included. Throws std::invalid_argument, in the name of
 // `function`, if there is none.
 Activation activation_named(std::string_view function, pybind11::handle name);
+
+inline constexpr std::pair<std::string_view, Arithmetic> kPrecisionNames[] = {
+    {"float32", Arithmetic::f32},
+    {"bf16x6", Arithmetic::bf16x6},
+    {"bf16x3", Arithmetic::bf16x3},
+    {"bf16", Arithmetic::bf16x1}};
+
+// How to multiply float32 for a caller who accepts the precision of that name, or who says None.
+// Throws std::invalid_argument, in the name of `function`, if there is none.
+Arithmetic precision_named(std::string_view function, pybind11::handle name);
+
+// How operands of that type are multiplied.
+inline Arithmetic arithmetic_of(DType dtype, Arithmetic float32) {
+  return dtype == DType::f32 ? float32 : Arithmetic::f64;
+}
 
 // Below this many multiply-adds or elements a call is over before another thread could have taken
 // the GIL or a share of the work.

@@ -138,7 +138,9 @@ py::object output(py::handle out, const Array& like, std::span<const std::int64_
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
 
-py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle out) {
+py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle out,
+                         py::handle precision_name) {
+  const Arithmetic precision = precision_named("matmul", precision_name);
   Array a;
   Array b;
   if (!view(a_object, a) || !view(b_object, b) || !same_kind(a, b)) return not_implemented();
@@ -148,7 +150,8 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   if (!array) return not_implemented();
   product.write_to(c);
   compute(product.work(), [&](int threads) {
-    matmul(matmul_kernels(a.dtype), product.args, product.batch_dims(), threads);
+    matmul(matmul_kernels(arithmetic_of(a.dtype, precision)), product.args, product.batch_dims(),
+           threads);
   });
   return finish(out, std::move(array), c);
 }
@@ -204,8 +207,9 @@ py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<S
 // dense, or linear where `transposed`.
 py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handle bias_object,
                         py::handle activation_name, py::handle residual_object, py::handle out,
-                        py::handle is_transposed) {
+                        py::handle is_transposed, py::handle precision_name) {
   const bool transposed = is_transposed.is(py::handle(Py_True));
+  const Arithmetic precision = precision_named(dense_names(transposed).function, precision_name);
   const Activation activation = activation_named(dense_names(transposed).function, activation_name);
   Array x;
   Array kernel;
@@ -229,8 +233,8 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
                            .residual = has_residual ? residual.data : nullptr,
                            .activation = activation};
   compute(product.work(), [&](int threads) {
-    dense(matmul_kernels(x.dtype), row_kernels(x.dtype), product.args, product.batch_dims(),
-          threads);
+    dense(matmul_kernels(arithmetic_of(x.dtype, precision)), row_kernels(x.dtype), product.args,
+          product.batch_dims(), threads);
   });
   return finish(out, std::move(array), y);
 }
@@ -273,14 +277,31 @@ Activation activation_named(std::string_view function, py::handle name) {
   throw std::invalid_argument(message);
 }
 
+Arithmetic precision_named(std::string_view function, py::handle name) {
+  if (name.is_none()) return float32_precision();
+  if (py::isinstance<py::str>(name)) {
+    const auto text = name.cast<std::string_view>();
+    for (const auto& [known, arithmetic] : kPrecisionNames) {
+      if (text == known) return arithmetic;
+    }
+  }
+  std::string message = std::string(function) + ": precision is " +
+                        py::repr(name).cast<std::string>() + " but must be None";
+  for (const auto& [known, arithmetic] : kPrecisionNames)
+    message += ", '" + std::string(known) + "'";
+  throw std::invalid_argument(message);
+}
+
 void register_operations(py::module_& m) {
   // The signatures are written as pybind11 writes them, for the stub generator.
   static PyMethodDef methods[] = {
-      method<matmul_arrays, 3>("matmul",
-                               "matmul(a: object, b: object, out: object, /) -> typing.Any"),
-      method<dense_arrays, 7>("dense",
-                              "dense(x: object, kernel: object, bias: object, activation: object, "
-                              "residual: object, out: object, transposed: bool, /) -> typing.Any"),
+      method<matmul_arrays, 4>(
+          "matmul",
+          "matmul(a: object, b: object, out: object, precision: object, /) -> typing.Any"),
+      method<dense_arrays, 8>(
+          "dense",
+          "dense(x: object, kernel: object, bias: object, activation: object, residual: object, "
+          "out: object, transposed: bool, precision: object, /) -> typing.Any"),
       method<activate_array, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
@@ -292,6 +313,10 @@ void register_operations(py::module_& m) {
       "check_activation",
       [](const std::string& function, py::handle name) { activation_named(function, name); },
       py::arg("function"), py::arg("activation"));
+  m.def(
+      "check_precision",
+      [](const std::string& function, py::handle name) { precision_named(function, name); },
+      py::arg("function"), py::arg("precision"));
 }
 
 }  // namespace hotloops

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/call.h"
 #include "blocking.h"
 #include "cpu_features.h"
 #include "dispatch.h"
@@ -42,12 +43,21 @@ py::dict describe(const Kernel& kernel, const KernelSet& set) {
 py::list kernels() {
   py::list list;
   for (const std::string& name : usable_isas()) {
+    // Each once: an ISA may have another's.
     const KernelSet& set = *select_isa(cpu_features(), name).kernels;
     for (const auto& shapes : set.matmul) {
-      for (const Kernel& kernel : shapes) list.append(describe(kernel, set));
+      for (const Kernel& kernel : shapes) {
+        if (kernel.name != nullptr && kernel.isa == set.isa) list.append(describe(kernel, set));
+      }
     }
   }
   return list;
+}
+
+std::string_view name_of_precision(Arithmetic precision) {
+  const auto* found = std::ranges::find(kPrecisionNames, precision,
+                                        &std::pair<std::string_view, Arithmetic>::second);
+  return found->first;
 }
 
 constexpr const char* compiler() {
@@ -77,6 +87,27 @@ void register_settings(py::module_& m) {
       py::arg("features"), py::arg("override") = py::none());
   m.def("cpu_features", &cpu_features);
   m.def("kernels", &kernels);
+
+  m.def("float32_precision", [] { return name_of_precision(float32_precision()); });
+  // None: as the process has it.
+  m.def("float32_precision_here", []() -> std::optional<std::string_view> {
+    const std::optional<Arithmetic> here = float32_precision_here();
+    return here ? std::optional(name_of_precision(*here)) : std::nullopt;
+  });
+  m.def(
+      "set_float32_precision",
+      [](py::handle name) {
+        set_float32_precision(precision_named("set_float32_precision", name));
+      },
+      py::arg("precision"));
+  m.def(
+      "set_float32_precision_here",
+      [](py::handle name) {
+        set_float32_precision_here(name.is_none()
+                                       ? std::nullopt
+                                       : std::optional(precision_named("float32_precision", name)));
+      },
+      py::arg("precision"));
 
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));

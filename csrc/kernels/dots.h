@@ -132,13 +132,11 @@ void block_sums(const void* a, const void* b, void* sums) {
 }
 
 template <class S>
-constexpr DotKernels make_dot_kernels() {
-  return {.lanes = S::lanes,
-          .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},
-                      {&columns<S, 2, 1>, &columns<S, 2, 2>},
-                      {&columns<S, 3, 1>, &columns<S, 3, 2>},
-                      {&columns<S, 4, 1>, &columns<S, 4, 2>}},
-          .block_sums = &block_sums<S>};
-}
+inline constexpr DotKernels kDotKernels = {.lanes = S::lanes,
+                                           .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},
+                                                       {&columns<S, 2, 1>, &columns<S, 2, 2>},
+                                                       {&columns<S, 3, 1>, &columns<S, 3, 2>},
+                                                       {&columns<S, 4, 1>, &columns<S, 4, 2>}},
+                                           .block_sums = &block_sums<S>};
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -8,12 +8,47 @@
 #include "kernels/microkernel.h"
 #include "kernels/rows.h"
 #include "kernels/updates.h"
+#include "pack.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
+// Panels of values as they are.
+template <class M>
+struct PlainPanels {
+  static void pack_a(const Piece& piece) { pack(M::kDType, piece, panel_pitch(M::kDType)); }
+  static void pack_b(const Piece& piece) { pack(M::kDType, piece, M::kNr); }
+
+  static constexpr Panels kPanels = {
+      .pack_a = &pack_a,
+      .pack_b = &pack_b,
+      .a_bytes = M::kMr * panel_pitch(M::kDType) * size_of(M::kDType),
+      .b_head_bytes = 0,
+      .b_step_bytes = 4 * M::kNr * size_of(M::kDType),
+      .k_step = 4,  // columns that pack transposes together
+      .always = false,
+      .suit = nullptr};
+};
+
 template <class S, class M>
 constexpr Kernel make_kernel(Isa isa, const char* name) {
-  return {name, isa, M::kDType, M::kMr, M::kNr, 1, &M::choose, make_dot_kernels<S>()};
+  return {.name = name,
+          .isa = isa,
+          .a_type = element_type(M::kDType),
+          .b_type = element_type(M::kDType),
+          .dtype = M::kDType,
+          .mr = M::kMr,
+          .nr = M::kNr,
+          .kr = 1,
+          .kc = kKc,
+          .panels = PlainPanels<M>::kPanels,
+          .choose = &M::choose,
+          .dots = &kDotKernels<S>,
+          .plain = nullptr,
+          .break_even = 0,
+          .begin = nullptr,
+          .end = nullptr,
+          .pending_bytes = 0,
+          .finish = nullptr};
 }
 
 template <class S>
@@ -46,8 +81,10 @@ constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& name
                 .elements = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
                 .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
-  set_tiles<F32, Mr, Nv, FewNv>(set.matmul[0], isa, names.matmul[0]);
-  set_tiles<F64, Mr, Nv, FewNv>(set.matmul[1], isa, names.matmul[1]);
+  set_tiles<F32, Mr, Nv, FewNv>(set.matmul[static_cast<int>(Arithmetic::f32)], isa,
+                                names.matmul[0]);
+  set_tiles<F64, Mr, Nv, FewNv>(set.matmul[static_cast<int>(Arithmetic::f64)], isa,
+                                names.matmul[1]);
   set_element_kernels<Bytes>(set.elements);
   return set;
 }

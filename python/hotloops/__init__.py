@@ -22,9 +22,12 @@ from hotloops._elementwise import (
 )
 from hotloops._operations import dense, linear, matmul
 from hotloops._settings import (
+    float32_precision,
+    get_float32_precision,
     get_num_threads,
     isa,
     isas,
+    set_float32_precision,
     set_num_threads,
     show_config,
     threads,
@@ -39,6 +42,8 @@ __all__ = [
     "dense",
     "dense_vjp",
     "einsum",
+    "float32_precision",
+    "get_float32_precision",
     "get_num_threads",
     "greater",
     "isa",
@@ -52,6 +57,7 @@ __all__ = [
     "nn",
     "relu",
     "relu_vjp",
+    "set_float32_precision",
     "set_num_threads",
     "show_config",
     "subtract",

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
+def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     """Compute `hotloops.matmul` where `_core.matmul` declines."""
+    _core.check_precision("matmul", precision)
     if _tensors.has_tensor(a, b, out):
-        return _matmul_tensors(a, b, out, dtype)
+        return _matmul_tensors(a, b, out, dtype, precision)
     out = unwrapped(out)
     if has_own_semantics(a, b, out):
         return _numpy_matmul(a, b, out, dtype)
@@ -34,7 +35,7 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
     a, b = prepared(a, result_dtype), prepared(b, result_dtype)
-    return _into(out, lambda target: _core.matmul(a, b, target))
+    return _into(out, lambda target: _core.matmul(a, b, target, precision))
 
 
 def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
@@ -42,10 +43,10 @@ def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     return np.matmul(a, b, **options)
 
 
-def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any) -> Any:
+def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     a, b = _tensors.as_arrays("matmul", {"a": a, "b": b}, out)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        result = matmul(a, b, _tensors.out_array(out), _tensors.numpy_dtype(dtype))
+        result = matmul(a, b, _tensors.out_array(out), _tensors.numpy_dtype(dtype), precision)
         return _tensors.result_tensor(result, out)
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
@@ -62,13 +63,15 @@ def dense(
     out: Any,
     *,
     transposed: bool,
+    precision: str | None,
 ) -> Any:
     """Compute `hotloops.dense` or `linear` (`transposed`) where `_core.dense` declines."""
     function = "linear" if transposed else "dense"
+    _core.check_precision(function, precision)
     named = {"x": x, "weight" if transposed else "kernel": kernel, "bias": bias}
     named["residual"] = residual
     if _tensors.has_tensor(*named.values(), out):
-        return _dense_tensors(function, named, activation, out)
+        return _dense_tensors(function, named, activation, out, precision)
     out = unwrapped(out)
     operands = [None if operand is None else np.asarray(operand) for operand in named.values()]
     dtype = np.result_type(*(operand.dtype for operand in operands if operand is not None))
@@ -87,7 +90,7 @@ def dense(
         )
 
         def layer(target: Any) -> Any:
-            return _core.dense(x, kernel, bias, activation, residual, target, transposed)
+            return _core.dense(x, kernel, bias, activation, residual, target, transposed, precision)
 
         return _into(out, layer) if compute == dtype else _rounded(layer(None), dtype, out)
     y = np.matmul(x, kernel.T if transposed else kernel)
@@ -121,14 +124,25 @@ def activation_dtype(function: str, activation: Any, dtype: np.dtype[Any]) -> np
     return compute
 
 
-def _dense_tensors(function: str, named: dict[str, Any], activation: Any, out: Any) -> Any:
+def _dense_tensors(
+    function: str, named: dict[str, Any], activation: Any, out: Any, precision: str | None
+) -> Any:
     given = {name: operand for name, operand in named.items() if operand is not None}
     operands = dict(zip(given, _tensors.as_arrays(function, given, out), strict=True))
     transposed = function == "linear"
     if all(isinstance(operand, np.ndarray) for operand in operands.values()):
         x, kernel, bias, residual = (operands.get(name) for name in named)
         target = _tensors.out_array(out)
-        result = dense(x, kernel, bias, activation, residual, target, transposed=transposed)
+        result = dense(
+            x,
+            kernel,
+            bias,
+            activation,
+            residual,
+            target,
+            transposed=transposed,
+            precision=precision,
+        )
         return _tensors.result_tensor(result, out)
     # bfloat16, which NumPy lacks, is computed in float32 and rounded once.
     torch = _tensors.torch_module()
@@ -137,7 +151,9 @@ def _dense_tensors(function: str, named: dict[str, Any], activation: Any, out: A
     compute = torch.promote_types(common, torch.float32)
     wide = {name: tensor.to(compute) for name, tensor in tensors.items()}
     x, kernel, bias, residual = (wide.get(name) for name in named)
-    result = dense(x, kernel, bias, activation, residual, None, transposed=transposed)
+    result = dense(
+        x, kernel, bias, activation, residual, None, transposed=transposed, precision=precision
+    )
     return _tensors.written(result.to(common), out)
 
 
@@ -148,12 +164,6 @@ def check_residual(function: str, residual: Any, shape: tuple[int, ...]) -> None
             f"{function}: residual has shape {residual.shape} but the result has shape {shape}; "
             "stretch it with broadcast_to"
         )
-
-
-def check_precision(function: str, precision: str | None) -> None:
-    """Raise ValueError for a precision that there is not."""
-    if precision is not None and precision != "float32":
-        raise ValueError(f"{function}: precision is {precision!r} but must be None or 'float32'")
 
 
 def check_out(

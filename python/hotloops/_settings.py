@@ -109,13 +109,97 @@ class threads:  # noqa: N801 - reads as a verb phrase: `with threads(2):`
         _core.set_num_threads_here(self._previous.pop())
 
 
+def get_float32_precision() -> str:
+    """Return the least accuracy that calls from this thread accept of float32 products.
+
+    Returns
+    -------
+    {'float32', 'bf16x6', 'bf16x3', 'bf16'}
+        What `precision` is in calls that do not give it.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.get_float32_precision()
+    'float32'
+    """
+    return _core.float32_precision()
+
+
+def set_float32_precision(precision: str) -> None:
+    """Set the least accuracy that calls accept of float32 products, in the whole process.
+
+    Parameters
+    ----------
+    precision : {'float32', 'bf16x6', 'bf16x3', 'bf16'}
+        What `precision` is in calls that do not give it; see `matmul`. At first 'float32'.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision.
+
+    See Also
+    --------
+    float32_precision : The same for a context.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.set_float32_precision("bf16x6")
+    >>> hl.set_float32_precision("float32")
+    """
+    _core.set_float32_precision(_precision("set_float32_precision", precision))
+
+
+class float32_precision:  # noqa: N801 - reads as a noun: `with float32_precision("bf16x6"):`
+    """Context in which calls from this thread accept an accuracy of float32 products.
+
+    Parameters
+    ----------
+    precision : {'float32', 'bf16x6', 'bf16x3', 'bf16'}
+        What `precision` is in calls that do not give it; see `matmul`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> with hl.float32_precision("bf16x6"):
+    ...     hl.get_float32_precision()
+    'bf16x6'
+    """
+
+    def __init__(self, precision: str) -> None:
+        self._precision = _precision("float32_precision", precision)
+        self._previous: list[str | None] = []
+
+    def __enter__(self) -> Self:
+        self._previous.append(_core.float32_precision_here())
+        _core.set_float32_precision_here(self._precision)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _core.set_float32_precision_here(self._previous.pop())
+
+
+def _precision(function: str, precision: Any) -> str:
+    if precision is None:
+        raise ValueError(f"{function}: precision is None but must be a name, such as 'float32'")
+    _core.check_precision(function, precision)
+    return str(precision)
+
+
 def isas() -> tuple[str, ...]:
     """Return the instruction sets that hotloops can use on this CPU, best first.
 
     Returns
     -------
     tuple of str
-        Some of 'avx512', 'avx2', 'neon', and always 'baseline'.
+        Some of 'amx', 'avx512', 'avx2', 'neon', and always 'baseline'.
 
     Examples
     --------

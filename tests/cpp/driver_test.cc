@@ -125,7 +125,8 @@ struct Problem {
   }
 
   // Whether c[i, j] is within the contract's bound of the product.
-  [[nodiscard]] bool within_bound(std::int64_t i, std::int64_t j) const {
+  // With `more` roundings a product than float32 has itself, of arithmetics with less precision.
+  [[nodiscard]] bool within_bound(std::int64_t i, std::int64_t j, std::int64_t more = 0) const {
     long double exact = 0;
     long double magnitude = 0;
     for (std::int64_t p = 0; p < shape.k; ++p) {
@@ -133,7 +134,7 @@ struct Problem {
       exact += product;
       magnitude += std::abs(product);
     }
-    const std::int64_t roundings = std::min(shape.k, kKc) + (shape.k + kKc - 1) / kKc;
+    const std::int64_t roundings = std::min(shape.k, kKc) + (shape.k + kKc - 1) / kKc + more;
     const long double nu =
         static_cast<long double>(roundings) * std::numeric_limits<T>::epsilon() / 2;
     // A part in 1024 for the reference's own rounding.
@@ -164,7 +165,7 @@ struct Problem {
 
 template <class T>
 void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Layout b_layout,
-                Guard guard) {
+                Guard guard, std::int64_t more_roundings = 0) {
   Problem<T> problem(shape, layout, b_layout, guard);
   problem.kernels = kernels;
   problem.fill(fill_small_integers<T>);
@@ -192,9 +193,10 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Lay
 
   problem.fill(fill_real<T>);
   problem.run();
-  const bool bits = has_fma(active_kernels());
+  const bool bits = has_fma(active_kernels()) && more_roundings == 0;
   problem.expect("real values", [&](auto i, auto j) {
-    return bits ? problem.c.at(i, j) == problem.defined(i, j) : problem.within_bound(i, j);
+    return bits ? problem.c.at(i, j) == problem.defined(i, j)
+                : problem.within_bound(i, j, more_roundings);
   });
 }
 
@@ -204,20 +206,22 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Gua
 }
 
 template <class T>
-void test_shapes_around(const Kernel& kernel) {
+void test_shapes_around(const Kernel& kernel, std::int64_t more_roundings = 0) {
   const auto around = [](std::int64_t tile) {
     return std::set<std::int64_t>{0, 1, tile - 1, tile, tile + 1, 2 * tile + 1};
   };
   int turn = 0;
   for (const std::int64_t m : around(kernel.mr)) {
     for (const std::int64_t n : around(kernel.nr)) {
-      for (const std::int64_t k : {std::int64_t{0}, std::int64_t{1}, kKc - 1, kKc, kKc + 1}) {
+      for (const std::int64_t k :
+           {std::int64_t{0}, std::int64_t{1}, kernel.kc - 1, kernel.kc, kernel.kc + 1}) {
         // Every shape in the plain layout, and in one of the others in turn.
-        test_shape<T>({&kernel, 1}, {m, n, k}, Layout::rows, Guard::after);
+        test_shape<T>({&kernel, 1}, {m, n, k}, Layout::rows, Layout::rows, Guard::after,
+                      more_roundings);
         ++turn;
-        test_shape<T>({&kernel, 1}, {m, n, k},
-                      kLayouts[static_cast<std::size_t>(turn) % kLayouts.size()],
-                      turn % 3 == 0 ? Guard::before : Guard::after);
+        const Layout layout = kLayouts[static_cast<std::size_t>(turn) % kLayouts.size()];
+        test_shape<T>({&kernel, 1}, {m, n, k}, layout, layout,
+                      turn % 3 == 0 ? Guard::before : Guard::after, more_roundings);
       }
     }
   }
@@ -293,7 +297,7 @@ void test_drivers_typed() {
     test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::columns, Guard::before);
   }
   // A few rows times columns that lie along k, around the vector and two of them; dot products.
-  const std::int64_t lanes = kernels.front().dots.lanes;
+  const std::int64_t lanes = kernels.front().dots->lanes;
   for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 9}) {
     for (const std::int64_t n : {lanes - 1, lanes, lanes + 1, 2 * lanes, 5 * lanes - 1}) {
       for (const std::int64_t k : {std::int64_t{1}, kKc - 1, kKc + 6}) {
@@ -312,6 +316,18 @@ void test_drivers_typed() {
   print_digests<T>();
 }
 
+// float32 by bfloat16 pieces: what the products that are left out, and the pieces' own rounding,
+// add to the error of each product, in units of float32's roundoff.
+void test_split_float32(const KernelSet& set) {
+  const auto test = [&](Arithmetic arithmetic, std::int64_t more_roundings) {
+    const Kernel& kernel = set.matmul[static_cast<int>(arithmetic)][0];
+    if (kernel.name != nullptr) test_shapes_around<float>(kernel, more_roundings);
+  };
+  test(Arithmetic::bf16x6, 8);
+  test(Arithmetic::bf16x3, 512);
+  test(Arithmetic::bf16x1, 1 << 17);
+}
+
 }  // namespace
 
 bool has_fma(const KernelSet& set) { return set.isa != Isa::baseline; }
@@ -321,6 +337,7 @@ void test_drivers(const KernelSet& set) {
   if (!check(&active_kernels() == &set, "use_isa took no effect: ", set.name)) return;
   test_drivers_typed<float>();
   test_drivers_typed<double>();
+  test_split_float32(set);
 }
 
 void test_concurrent_calls() {

@@ -52,6 +52,7 @@ struct Call {
     const bool copies = operands != Operands::in_place && kc > 0 && kc % kCopyStep == 0;
     const GuardedArray<T> copied(copies ? kc : 0, Guard::after);
     kernel.choose(rows, cols, operands)({.kc = kc,
+                                         .rows = rows,
                                          .cols = cols,
                                          .a = a.data(),
                                          .a_row_stride = a_row_stride,
@@ -59,6 +60,7 @@ struct Call {
                                          .b = b.data(),
                                          .b_stride = b_stride,
                                          .packed_b = packed_b.data(),
+                                         .pending = nullptr,
                                          .c = c.data(),
                                          .c_stride = c_stride,
                                          .accumulate = accumulate,
@@ -219,7 +221,8 @@ void test_microkernels(const KernelSet& set) {
                                         Operands::packed_a_pack_b};
   const auto each = [&]<class T> {
     for (const Kernel& kernel : set.matmul[static_cast<int>(kDTypeOf<T>)]) {
-      check(kernel.isa == set.isa && kernel.dtype == kDTypeOf<T>, kernel.name, " in its place");
+      check((kernel.isa == set.isa || set.isa == Isa::amx) && kernel.dtype == kDTypeOf<T>,
+            kernel.name, " in its place");
       int turn = 0;
       for (int rows = 1; rows <= kernel.mr; ++rows) {
         for (int cols = 1; cols <= kernel.nr; ++cols) {

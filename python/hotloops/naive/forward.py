@@ -115,15 +115,15 @@ def matmul(
         Where to put the result, of its shape.
     dtype : data-type, optional
         Type to which the operands are converted and in which the result is returned.
-    precision : {None, "float32"}, optional
-        For the signature's sake: the loops know one precision.
+    precision : {None, "float32", "bf16x6", "bf16x3", "bf16"}, optional
+        For the signature's sake: the loops know one precision, which is the best.
 
     Examples
     --------
     >>> matmul([[1, 2], [3, 4]], [5, 6])
     array([17, 39])
     """
-    _array_likes.check_precision("matmul", precision)
+    _core.check_precision("matmul", precision)
     if dtype is not None and _tensors.has_tensor(a, b):
         dtype = _tensors.numpy_dtype(dtype)
     (a, b), finish = as_arrays("matmul", {"a": a, "b": b}, out)
@@ -209,8 +209,8 @@ def dense(
         Added before the activation, of shape (..., units).
     out : numpy.ndarray or torch.Tensor, optional
         Where to put the result, of shape (..., units).
-    precision : {None, "float32"}, optional
-        For the signature's sake: the loops know one precision.
+    precision : {None, "float32", "bf16x6", "bf16x3", "bf16"}, optional
+        For the signature's sake: the loops know one precision, which is the best.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def _dense(
     out: Any,
     precision: str | None,
 ) -> Any:
-    _array_likes.check_precision(function, precision)
+    _core.check_precision(function, precision)
     operands = {"x": x, weights_name: weights, "bias": bias, "residual": residual}
     given = {name: operand for name, operand in operands.items() if operand is not None}
     arrays, finish = as_arrays(function, given, out)

@@ -1,0 +1,44 @@
+// Matrices in memory, and where their elements are.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel.h"
+
+namespace hotloops {
+
+// A matrix in memory; strides in elements, of any sign, or zero.
+struct ConstView {
+  const void* data;
+  std::int64_t row_stride;
+  std::int64_t col_stride;
+};
+
+struct View {
+  void* data;
+  std::int64_t row_stride;
+  std::int64_t col_stride;
+
+  [[nodiscard]] ConstView as_const() const { return {data, row_stride, col_stride}; }
+};
+
+// The address of an element so many elements after p.
+inline const void* at(const void* p, std::int64_t elements, ElementType type) {
+  return static_cast<const std::byte*>(p) + elements * size_of(type);
+}
+inline const void* at(const void* p, std::int64_t elements, DType dtype) {
+  return static_cast<const std::byte*>(p) + elements * size_of(dtype);
+}
+inline void* at(void* p, std::int64_t elements, DType dtype) {
+  return static_cast<std::byte*>(p) + elements * size_of(dtype);
+}
+
+inline ConstView from(const ConstView& view, std::int64_t row, std::int64_t col, ElementType type) {
+  return {.data = at(view.data, row * view.row_stride + col * view.col_stride, type),
+          .row_stride = view.row_stride,
+          .col_stride = view.col_stride};
+}
+
+}  // namespace hotloops
