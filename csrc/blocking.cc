@@ -49,7 +49,7 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std
   }
   const Kernel& tall = kernels.front();
   const bool small = k < tall.kr || m * n < tall.break_even * (m + n);
-  return tall.plain != nullptr && small && kernels.size() > 1 ? *tall.plain : tall;
+  return tall.break_even > 0 && small && kernels.size() > 1 ? *tall.plain : tall;
 }
 
 std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n) {

@@ -37,7 +37,7 @@ const KernelSet* amx_kernels() {
   static const KernelSet kernels = [] {
     KernelSet set = avx512::kKernels;
     set.isa = Isa::amx;
-    set.name = "amx";
+    set.name = name_of(set.isa);
     amx::set_tiles(set);
     return set;
   }();
@@ -140,6 +140,11 @@ const KernelSet& active_kernels() { return *active().load(std::memory_order_rela
 
 void use_isa(std::string_view name) {
   active().store(select_isa(cpu_features(), name).kernels, std::memory_order_relaxed);
+}
+
+std::string name_of(const Kernel& kernel) {
+  return std::string("matmul_") + name_of(kernel.arithmetic) + "_" + name_of(kernel.isa) + "_" +
+         std::to_string(kernel.mr) + "x" + std::to_string(kernel.nr);
 }
 
 Arithmetic float32_precision() {

@@ -45,11 +45,14 @@ void use_isa(std::string_view name);
 inline std::span<const Kernel> matmul_kernels(Arithmetic arithmetic) {
   const auto& all = active_kernels().matmul;
   const auto& kernels = all[static_cast<int>(arithmetic)];
-  return kernels[0].name != nullptr ? kernels : all[static_cast<int>(Arithmetic::f32)];
+  return kernels[0].choose != nullptr ? kernels : all[static_cast<int>(Arithmetic::f32)];
 }
 inline std::span<const Kernel> matmul_kernels(DType dtype) {
   return matmul_kernels(static_cast<Arithmetic>(dtype));
 }
+// What tells a kernel from all others.
+std::string name_of(const Kernel& kernel);
+
 // How float32 is multiplied where the caller does not say: f32 itself, or one of its bfloat16
 // arithmetics. Set for the process, and for the calling thread alone, which then goes before.
 Arithmetic float32_precision();

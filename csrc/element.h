@@ -8,13 +8,34 @@
 
 namespace hotloops {
 
-// Types that elementwise kernels know. More than products do, hence not DType.
-enum class ElementType : std::uint8_t { f32, f64, i32, i64, f16, bf16, boolean };
-inline constexpr int kElementTypes = 7;
+// Types of elements in memory. Not all are known to every operation.
+enum class ElementType : std::uint8_t {
+  f32,
+  f64,
+  i32,
+  i64,
+  f16,
+  bf16,
+  boolean,
+  i8,
+  u8,
+  i16,
+  u32,
+  u64
+};
+inline constexpr int kElementTypes = 12;
 
 constexpr std::int64_t size_of(ElementType type) {
-  constexpr std::int64_t kSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1};
+  constexpr std::int64_t kSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1, 1, 1, 2, 4, 8};
   return kSizes[static_cast<int>(type)];
+}
+
+// As NumPy names it.
+constexpr const char* name_of(ElementType type) {
+  constexpr const char* kNames[kElementTypes] = {"float32", "float64",  "int32",  "int64",
+                                                 "float16", "bfloat16", "bool",   "int8",
+                                                 "uint8",   "int16",    "uint32", "uint64"};
+  return kNames[static_cast<int>(type)];
 }
 
 enum class ElementOp : std::uint8_t {

@@ -10,29 +10,54 @@
 
 namespace hotloops {
 
-// What products are summed in.
-enum class DType : std::uint8_t { f32, f64 };
-inline constexpr int kDTypes = 2;
+// What products are summed in. Integers are summed modulo 2^32 or 2^64, which is the same for
+// signed and unsigned ones.
+enum class DType : std::uint8_t { f32, f64, i32, i64 };
+inline constexpr int kRealDTypes = 2;  // the first ones, of everything but products
 
-// The operands' type and how they are multiplied. The first ones are plain: operands, products and
+// The operands' types and how they are multiplied. The first ones are plain: operands, products and
 // sums of one type.
 enum class Arithmetic : std::uint8_t {
   f32,
   f64,
+  i32,
+  i64,
   // float32 operands as sums of bfloat16: of three, two or one, and so many products of these.
   bf16x6,
   bf16x3,
   bf16x1,
+  // Narrow operands, summed in f32 and i32.
+  bf16,
+  f16,
+  i16,
+  i8,
+  u8,
+  i8u8,  // a's type and b's
+  u8i8,
 };
-inline constexpr int kArithmetics = 5;
+inline constexpr int kArithmetics = 14;
 
-constexpr std::int64_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 8; }
-constexpr ElementType element_type(DType dtype) {
-  return dtype == DType::f32 ? ElementType::f32 : ElementType::f64;
+constexpr const char* name_of(Arithmetic arithmetic) {
+  constexpr const char* kNames[kArithmetics] = {
+      "float32",  "float64", "int32", "int64", "float32_bf16x6", "float32_bf16x3", "float32_bf16",
+      "bfloat16", "float16", "int16", "int8",  "uint8",          "int8_uint8",     "uint8_int8"};
+  return kNames[static_cast<int>(arithmetic)];
 }
-constexpr const char* name_of(DType dtype) { return dtype == DType::f32 ? "float32" : "float64"; }
+
+constexpr std::int64_t size_of(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::i32 ? 4 : 8;
+}
+constexpr ElementType element_type(DType dtype) {
+  return static_cast<ElementType>(dtype);  // which begins with these
+}
+constexpr const char* name_of(DType dtype) { return name_of(element_type(dtype)); }
 
 enum class Isa : std::uint8_t { baseline, neon, avx2, avx512, amx };
+
+constexpr const char* name_of(Isa isa) {
+  constexpr const char* kNames[] = {"baseline", "neon", "avx2", "avx512", "amx"};
+  return kNames[static_cast<int>(isa)];
+}
 
 // The numerical contract: sums are formed in blocks of this many values of k, each block one chain
 // of fused multiply-adds from zero, blocks added in order. Part of the result's definition, hence
@@ -43,7 +68,7 @@ inline constexpr std::int64_t kKc = 256;
 // would fall into the same few sets of L1, nor any whole number of cache lines: then the
 // microkernel comes to new lines of all rows at once, and where B has pushed them out of L1 it
 // waits for them at once. Measured, the fraction of a line is worth 2 % for float64.
-constexpr std::int64_t panel_pitch(DType dtype) { return kKc + (dtype == DType::f32 ? 12 : 4); }
+constexpr std::int64_t panel_pitch(DType dtype) { return kKc + (size_of(dtype) == 4 ? 12 : 4); }
 
 // Values that a microkernel copies at a time.
 inline constexpr std::int64_t kCopyStep = 16;
@@ -139,19 +164,21 @@ struct Panels {
 };
 
 struct Kernel {
-  const char* name;
   Isa isa;
+  Arithmetic arithmetic;
   ElementType a_type, b_type;
   DType dtype;      // of the sums and of C
   int mr, nr, kr;   // kr: values of k that one instruction takes together
   std::int64_t kc;  // values of k in one block
   Panels panels;
   // The microkernel for tiles of so many rows and columns, at most mr and nr. To be asked once for
-  // many tiles: a choice for each, behind the call, took 100 cycles of 3600.
+  // many tiles: a choice for each, behind the call, took 100 cycles of 3600. Null in the place of a
+  // kernel that an ISA has not.
   RunTile (*choose)(int rows, int cols, Operands operands);
   const DotKernels* dots;  // for what tiles are not made for, or null
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
-  // faster one where packing outweighs multiplying: below m n = break_even (m + n).
+  // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to
+  // be used for that.
   const Kernel* plain;
   std::int64_t break_even;
   // Called by each thread before its first tile of a product and after the last; or null.
@@ -184,13 +211,15 @@ struct KernelSet {
   Isa isa;
   const char* name;
   Kernel matmul[kArithmetics][kTileShapes];  // tallest first
-  RowKernels rows[kDTypes];
+  RowKernels rows[kRealDTypes];
   ElementKernels elements[kElementTypes];  // indexed by ElementType
+  // Rounds or wraps n sums of products to a narrower type, indexed by it; null for the others.
+  void (*narrow[kElementTypes])(std::int64_t n, const void* sums, void* values);
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication
   // and an addition) in registers and returns how many floating-point operations that were.
-  std::int64_t (*fma_burst[kDTypes])(std::int64_t iterations);
+  std::int64_t (*fma_burst[kRealDTypes])(std::int64_t iterations);
   // Negates n values in place: the least that a pass over memory can do.
-  void (*negate[kDTypes])(std::int64_t n, void* x);
+  void (*negate[kRealDTypes])(std::int64_t n, void* x);
 };
 
 }  // namespace hotloops

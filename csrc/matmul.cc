@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstring>
 
+#include "blocking.h"
 #include "dot_products.h"
 #include "product.h"
 #include "threads.h"
@@ -20,7 +23,8 @@ struct Batch {
   int ndim = 0;
   std::array<BatchDim, kMaxDims> dims;  // the first ndim, outermost first
 
-  Batch(const MatmulArgs& product, std::span<const BatchDim> batch) : args(product) {
+  Batch(const Kernel& kernel, const MatmulArgs& product, std::span<const BatchDim> batch)
+      : args(product) {
     for (const BatchDim& dim : batch) {
       if (dim.size != 1) dims[ndim++] = dim;
     }
@@ -29,7 +33,8 @@ struct Batch {
     // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
     // the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
-    if ((columns || (args.n == 1 && args.m > 1)) && args.epilogue.bias == nullptr) transpose();
+    const bool may_swap = kernel.a_type == kernel.b_type && args.epilogue.bias == nullptr;
+    if ((columns || (args.n == 1 && args.m > 1)) && may_swap) transpose();
   }
 
   [[nodiscard]] std::int64_t size() const {
@@ -39,6 +44,10 @@ struct Batch {
   }
 
   [[nodiscard]] MatmulArgs item(const Kernel& kernel, std::int64_t index) const {
+    return item(kernel, element_type(kernel.dtype), index);
+  }
+  [[nodiscard]] MatmulArgs item(const Kernel& kernel, ElementType c_type,
+                                std::int64_t index) const {
     MatmulArgs result = args;
     for (int d = ndim - 1; d >= 0; --d) {
       std::int64_t i = index;
@@ -48,7 +57,7 @@ struct Batch {
       }
       result.a.data = at(result.a.data, i * dims[d].a_stride, kernel.a_type);
       result.b.data = at(result.b.data, i * dims[d].b_stride, kernel.b_type);
-      result.c.data = at(result.c.data, i * dims[d].c_stride, kernel.dtype);
+      result.c.data = at(result.c.data, i * dims[d].c_stride, c_type);
       const void*& residual = result.epilogue.residual;
       if (residual != nullptr) residual = at(residual, i * dims[d].c_stride, kernel.dtype);
     }
@@ -96,11 +105,34 @@ void run_one_tiles(const Plan& plan, const Batch& batch, Range items) {
   }
 }
 
+// The sums of a part of C into C, of which the part begins at `c`.
+void narrow_rows(const Narrowing& to, const MatmulArgs& share, void* c, const View& layout,
+                 std::int64_t size) {
+  std::array<std::byte, 1024> row;
+  const std::int64_t most = static_cast<std::int64_t>(row.size()) / size_of(to.type);
+  for (std::int64_t i = 0; i < share.m; ++i) {
+    const std::byte* sums = static_cast<std::byte*>(share.c.data) + i * share.n * size;
+    void* to_row = at(c, i * layout.row_stride, to.type);
+    if (layout.col_stride == 1) {
+      to.row(share.n, sums, to_row);
+      continue;
+    }
+    for (std::int64_t j = 0; j < share.n; j += most) {
+      const std::int64_t count = std::min(most, share.n - j);
+      to.row(count, sums + j * size, row.data());
+      for (std::int64_t col = 0; col < count; ++col) {
+        std::memcpy(at(to_row, (j + col) * layout.col_stride, to.type),
+                    at(row.data(), col, to.type), static_cast<std::size_t>(size_of(to.type)));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
             std::span<const BatchDim> batch_dims, int threads) {
-  const Batch batch(args, batch_dims);
+  const Batch batch(kernels.front(), args, batch_dims);
   const std::int64_t items = batch.size();
   if (items == 0 || batch.args.m == 0 || batch.args.n == 0) return;
 
@@ -144,6 +176,64 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
       });
     }
   }
+}
+
+void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const MatmulArgs& args,
+                   std::span<const BatchDim> batch_dims, int threads) {
+  const Batch batch(kernels.front(), args, batch_dims);
+  const auto [m, n, k] = std::array{batch.args.m, batch.args.n, batch.args.k};
+  const std::int64_t items = batch.size();
+  if (items == 0 || m == 0 || n == 0) return;
+
+  // A part of C at a time is summed in a buffer, which shares L2 with the block of B.
+  constexpr std::int64_t kMostRows = 256;
+  const std::int64_t nr = kernels.front().nr;
+  const std::int64_t most_panels = 512 / nr;
+  const std::int64_t row_parts = ceil_div(m, kMostRows);
+  const std::int64_t col_parts = ceil_div(ceil_div(n, nr), most_panels);
+  const std::int64_t parts = items * row_parts * col_parts;
+  const Kernel& kernel =
+      choose_kernel(kernels, std::min(m, kMostRows), std::min(n, most_panels * nr), k);
+  const std::int64_t size = size_of(kernel.dtype);
+  // The largest part; the others need no more.
+  MatmulArgs largest = batch.args;
+  largest.m = std::min(m, kMostRows);
+  largest.n = std::min(n, most_panels * nr);
+  largest.c = {.data = nullptr, .row_stride = largest.n, .col_stride = 1};
+  const Plan plan(kernel, largest);
+  const std::int64_t sums_bytes = round_up(largest.m * largest.n * size, 64);
+  const std::int64_t bytes = sums_bytes + plan.a_bytes + plan.b_bytes;
+
+  const std::int64_t work = m * n * std::max<std::int64_t>(1, k) * items;
+  const int count = static_cast<int>(
+      std::min<std::int64_t>(parts, worthwhile_threads(work, kWorkPerThread, threads)));
+  std::byte* memory = workspace(count * bytes);
+  parallel(count, [&](Team team) {
+    std::byte* sums = memory + team.index * bytes;
+    const Range range = part(parts, 1, team.count, team.index);
+    for (std::int64_t index = range.begin; index < range.end; ++index) {
+      const std::int64_t in_item = index % (row_parts * col_parts);
+      const MatmulArgs item = batch.item(kernel, to.type, index / (row_parts * col_parts));
+      const Range rows = part(m, 1, row_parts, in_item % row_parts);
+      const Range cols = part(n, nr, col_parts, in_item / row_parts);
+      if (rows.size() == 0 || cols.size() == 0) continue;
+      MatmulArgs share = item;
+      share.m = rows.size();
+      share.n = cols.size();
+      share.a = from(item.a, rows.begin, 0, kernel.a_type);
+      share.b = from(item.b, 0, cols.begin, kernel.b_type);
+      share.c = {.data = sums, .row_stride = share.n, .col_stride = 1};
+      if (item.epilogue.bias != nullptr) {
+        share.epilogue.bias = at(item.epilogue.bias, cols.begin, kernel.dtype);
+      }
+      run_product(Plan(kernel, share), share, Team{}, sums + sums_bytes,
+                  sums + sums_bytes + plan.a_bytes);
+      narrow_rows(
+          to, share,
+          at(item.c.data, rows.begin * item.c.row_stride + cols.begin * item.c.col_stride, to.type),
+          item.c, size);
+    }
+  });
 }
 
 }  // namespace hotloops

@@ -36,4 +36,15 @@ struct BatchDim {
 void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
             std::span<const BatchDim> batch, int threads);
 
+// What sums of products are rounded or wrapped to.
+struct Narrowing {
+  ElementType type;
+  void (*row)(std::int64_t n, const void* sums, void* values);
+};
+
+// The same for a C of a narrower type than the sums. Bias and residual are of the sums' type, and
+// the latter has the strides of C, in its own elements.
+void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const MatmulArgs& args,
+                   std::span<const BatchDim> batch, int threads);
+
 }  // namespace hotloops

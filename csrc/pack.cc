@@ -68,8 +68,8 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
       std::memcpy(dst + r * dst_stride, src + r * row_stride,
                   static_cast<std::size_t>(cols) * sizeof(T));
     }
-  } else if (row_stride == 1) {
-    transpose(src, col_stride, cols, rows, dst, dst_stride);
+  } else if (row_stride == 1 && sizeof(T) >= 4) {
+    if constexpr (sizeof(T) >= 4) transpose(src, col_stride, cols, rows, dst, dst_stride);
   } else {
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < cols; ++c) {
@@ -81,13 +81,21 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
 
 }  // namespace
 
-void pack(DType dtype, const Piece& piece, std::int64_t panel_stride) {
+void pack(ElementType type, const Piece& piece, std::int64_t panel_stride) {
   const auto typed = [&]<class T>(T* panel) {
     copy(static_cast<const T*>(piece.data), piece.row_stride, piece.col_stride, piece.rows,
          piece.cols, panel + piece.row * panel_stride + piece.col, panel_stride);
   };
-  dtype == DType::f32 ? typed(static_cast<float*>(piece.panel))
-                      : typed(static_cast<double*>(piece.panel));
+  switch (size_of(type)) {
+    case 1:
+      return typed(static_cast<std::uint8_t*>(piece.panel));
+    case 2:
+      return typed(static_cast<std::uint16_t*>(piece.panel));
+    case 4:
+      return typed(static_cast<float*>(piece.panel));
+    default:
+      return typed(static_cast<double*>(piece.panel));
+  }
 }
 
 }  // namespace hotloops

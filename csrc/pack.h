@@ -10,6 +10,6 @@ namespace hotloops {
 
 // Copies a piece into a panel whose rows are so many elements apart. What a panel has beyond its
 // operand stays as it is: microkernels do not read it.
-void pack(DType dtype, const Piece& piece, std::int64_t panel_stride);
+void pack(ElementType type, const Piece& piece, std::int64_t panel_stride);
 
 }  // namespace hotloops

@@ -53,7 +53,7 @@ void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols,
 // packed, and for what is pending.
 std::int64_t tail_bytes(const Kernel& kernel) {
   std::int64_t bytes = aligned(kernel.pending_bytes);
-  if (kernel.plain != nullptr) {
+  if (kernel.panels.suit != nullptr) {
     const Panels& panels = kernel.plain->panels;
     bytes += aligned(panels.a_bytes) + b_panel_bytes(panels, kernel.kc);
   }
@@ -315,7 +315,7 @@ class Product {
     const auto copy = [&](const void* from, std::int64_t from_row, std::int64_t from_col, void* to,
                           std::int64_t to_row, std::int64_t to_col) {
       const auto copy_tile =
-          kernel_.dtype == DType::f32 ? copy_tile_of<float> : copy_tile_of<double>;
+          size_of(kernel_.dtype) == 4 ? copy_tile_of<float> : copy_tile_of<double>;
       copy_tile(from, from_row, from_col, to, to_row, to_col, tile.rows, tile.cols);
     };
     void* c = tile.c;

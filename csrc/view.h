@@ -31,6 +31,9 @@ inline const void* at(const void* p, std::int64_t elements, ElementType type) {
 inline const void* at(const void* p, std::int64_t elements, DType dtype) {
   return static_cast<const std::byte*>(p) + elements * size_of(dtype);
 }
+inline void* at(void* p, std::int64_t elements, ElementType type) {
+  return static_cast<std::byte*>(p) + elements * size_of(type);
+}
 inline void* at(void* p, std::int64_t elements, DType dtype) {
   return static_cast<std::byte*>(p) + elements * size_of(dtype);
 }

@@ -21,45 +21,38 @@ namespace {
 
 static_assert(sizeof(npy_intp) == sizeof(std::int64_t));
 
-// NumPy's number of the type that the package ml_dtypes registers, once there is one; it is told by
-// its name.
+// NumPy's number of the type that the package ml_dtypes registers, once an array of it has been
+// seen: it is told by its name.
+int bfloat16_number = -1;
+
 bool is_bfloat16(PyArrayObject* array) {
-  static int number = -1;
   const int type = PyArray_TYPE(array);
   if (type < NPY_USERDEF) return false;
-  if (number < 0) {
+  if (bfloat16_number < 0) {
     const py::handle scalar(reinterpret_cast<PyObject*>(PyArray_DESCR(array)->typeobj));
     const bool same = scalar.attr("__module__").cast<std::string>() == "ml_dtypes" &&
                       scalar.attr("__name__").cast<std::string>() == "bfloat16";
-    if (same) number = type;
+    if (same) bfloat16_number = type;
   }
-  return type == number;
+  return type == bfloat16_number;
+}
+
+int numpy_number(ElementType type) {
+  if (type == ElementType::bf16) return bfloat16_number;
+  constexpr int kNumbers[kElementTypes] = {NPY_FLOAT, NPY_DOUBLE, NPY_INT32,  NPY_INT64,
+                                           NPY_HALF,  -1,         NPY_BOOL,   NPY_INT8,
+                                           NPY_UINT8, NPY_INT16,  NPY_UINT32, NPY_UINT64};
+  return kNumbers[static_cast<int>(type)];
 }
 
 bool find_type(PyArrayObject* array, ElementType& type) {
-  switch (PyArray_TYPE(array)) {
-    case NPY_FLOAT:
-      type = ElementType::f32;
-      return true;
-    case NPY_DOUBLE:
-      type = ElementType::f64;
-      return true;
-    case NPY_INT32:
-      type = ElementType::i32;
-      return true;
-    case NPY_INT64:
-      type = ElementType::i64;
-      return true;
-    case NPY_HALF:
-      type = ElementType::f16;
-      return true;
-    case NPY_BOOL:
-      type = ElementType::boolean;
-      return true;
-    default:
-      type = ElementType::bf16;
-      return is_bfloat16(array);
+  const int number = PyArray_TYPE(array);
+  for (int i = 0; i < kElementTypes; ++i) {
+    type = static_cast<ElementType>(i);
+    if (type != ElementType::bf16 && numpy_number(type) == number) return true;
   }
+  type = ElementType::bf16;
+  return is_bfloat16(array);
 }
 
 bool view_numpy(PyArrayObject* array, Array& v) {
@@ -135,7 +128,12 @@ constexpr dlpack::DataType kTensorTypes[kElementTypes] = {
     {.code = dlpack::kInt, .bits = 64, .lanes = 1},
     {.code = dlpack::kFloat, .bits = 16, .lanes = 1},
     {.code = dlpack::kBfloat, .bits = 16, .lanes = 1},
-    {.code = dlpack::kBool, .bits = 8, .lanes = 1}};
+    {.code = dlpack::kBool, .bits = 8, .lanes = 1},
+    {.code = dlpack::kInt, .bits = 8, .lanes = 1},
+    {.code = dlpack::kUInt, .bits = 8, .lanes = 1},
+    {.code = dlpack::kInt, .bits = 16, .lanes = 1},
+    {.code = dlpack::kUInt, .bits = 32, .lanes = 1},
+    {.code = dlpack::kUInt, .bits = 64, .lanes = 1}};
 
 bool find_type(const dlpack::DataType& dtype, ElementType& type) {
   for (int i = 0; i < kElementTypes; ++i) {
@@ -263,14 +261,19 @@ bool view(py::handle object, Array& v) {
   return v.type == ElementType::f32 || v.type == ElementType::f64;
 }
 
-py::object new_array(const Array& like, std::span<const std::int64_t> shape, Array& v) {
-  v.dtype = like.dtype;
-  if (like.api != nullptr) return new_tensor(like, like.type, shape, v);
+py::object new_array(const Array& like, ElementType type, std::span<const std::int64_t> shape,
+                     Array& v) {
+  if (like.api != nullptr) return new_tensor(like, type, shape, v);
   return owned_numpy(
       PyArray_SimpleNew(static_cast<int>(shape.size()),
                         reinterpret_cast<npy_intp*>(const_cast<std::int64_t*>(shape.data())),
-                        like.dtype == DType::f32 ? NPY_FLOAT : NPY_DOUBLE),
+                        numpy_number(type)),
       v);
+}
+
+py::object new_array(const Array& like, std::span<const std::int64_t> shape, Array& v) {
+  v.dtype = like.dtype;
+  return new_array(like, like.type, shape, v);
 }
 
 py::object new_array(py::handle object, const Array& like, bool boolean,

@@ -31,15 +31,17 @@ struct Array {
 };
 
 // Fills `view` if kernels can work on the object as it is: a numpy.ndarray itself (subclasses have
-// semantics of their own) or a CPU tensor that autograd does not watch, of a type that elementwise
-// kernels know, native byte order, aligned. Everything else is false, and Python code's to convert.
+// semantics of their own) or a CPU tensor that autograd does not watch, of a type that kernels
+// know, native byte order, aligned. Everything else is false, and Python code's to convert.
 // (Not std::optional: moving the strides' half kilobyte twice a call was a tenth of a small
 // product's time.)
 bool view_elements(pybind11::handle object, Array& view);
 // The same for products: float32 and float64 only.
 bool view(pybind11::handle object, Array& view);
 
-// A new C-contiguous array of the kind of `like`, and its view.
+// A new C-contiguous array of the kind of `like`, and its view; of a type or of the same one.
+pybind11::object new_array(const Array& like, ElementType type, std::span<const std::int64_t> shape,
+                           Array& view);
 pybind11::object new_array(const Array& like, std::span<const std::int64_t> shape, Array& view);
 // A new array of the kind and type of `like` or, with `boolean`, of truth values. `order` names its
 // dimensions as they lie in memory, outermost first.

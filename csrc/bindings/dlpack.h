@@ -14,6 +14,7 @@ struct Version {
 
 inline constexpr std::int32_t kCpu = 1;
 inline constexpr std::uint8_t kInt = 0;
+inline constexpr std::uint8_t kUInt = 1;
 inline constexpr std::uint8_t kFloat = 2;
 inline constexpr std::uint8_t kBfloat = 4;
 inline constexpr std::uint8_t kBool = 6;

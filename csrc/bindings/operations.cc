@@ -126,10 +126,11 @@ struct Product {
 
 // The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
 // where out is None. Null if out is neither.
-py::object output(py::handle out, const Array& like, std::span<const std::int64_t> shape,
-                  std::initializer_list<const Array*> operands, Array& view_of_it) {
-  if (out.is_none()) return new_array(like, shape, view_of_it);
-  if (!view(out, view_of_it) || !fits(view_of_it, like.api, like.type, shape)) return {};
+py::object output(py::handle out, const Array& like, ElementType type,
+                  std::span<const std::int64_t> shape, std::initializer_list<const Array*> operands,
+                  Array& view_of_it) {
+  if (out.is_none()) return new_array(like, type, shape, view_of_it);
+  if (!view_elements(out, view_of_it) || !fits(view_of_it, like.api, type, shape)) return {};
   for (const Array* operand : operands) {
     if (overlap(view_of_it, *operand)) return {};
   }
@@ -138,21 +139,98 @@ py::object output(py::handle out, const Array& like, std::span<const std::int64_
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
 
+// How operands of two types are multiplied, and what type the result then has.
+struct Rule {
+  ElementType a, b;
+  Arithmetic arithmetic;
+  ElementType result;
+};
+
+// As NumPy promotes: int8 and uint8 to int16.
+constexpr Rule kRules[] = {
+    {ElementType::f32, ElementType::f32, Arithmetic::f32, ElementType::f32},
+    {ElementType::f64, ElementType::f64, Arithmetic::f64, ElementType::f64},
+    {ElementType::bf16, ElementType::bf16, Arithmetic::bf16, ElementType::bf16},
+    {ElementType::f16, ElementType::f16, Arithmetic::f16, ElementType::f16},
+    {ElementType::i8, ElementType::i8, Arithmetic::i8, ElementType::i8},
+    {ElementType::u8, ElementType::u8, Arithmetic::u8, ElementType::u8},
+    {ElementType::i8, ElementType::u8, Arithmetic::i8u8, ElementType::i16},
+    {ElementType::u8, ElementType::i8, Arithmetic::u8i8, ElementType::i16},
+    {ElementType::i16, ElementType::i16, Arithmetic::i16, ElementType::i16},
+    {ElementType::i32, ElementType::i32, Arithmetic::i32, ElementType::i32},
+    {ElementType::u32, ElementType::u32, Arithmetic::i32, ElementType::u32},
+    {ElementType::i64, ElementType::i64, Arithmetic::i64, ElementType::i64},
+    {ElementType::u64, ElementType::u64, Arithmetic::i64, ElementType::u64},
+};
+
+const Rule* find_rule(ElementType a, ElementType b) {
+  const auto* rule =
+      std::ranges::find_if(kRules, [=](const Rule& r) { return r.a == a && r.b == b; });
+  return rule == std::end(kRules) ? nullptr : rule;
+}
+
+// A product of operands of known types.
+struct TypedProduct {
+  std::span<const Kernel> kernels;
+  ElementType result;
+  Narrowing narrowing{};  // unless the sums are the result
+
+  TypedProduct(const Rule& rule, ElementType wanted, Arithmetic float32)
+      : kernels(matmul_kernels(rule.arithmetic == Arithmetic::f32 ? float32 : rule.arithmetic)),
+        result(wanted) {
+    if (size_of(wanted) < size_of(kernels.front().dtype)) {
+      narrowing = {.type = wanted, .row = active_kernels().narrow[static_cast<int>(wanted)]};
+    }
+  }
+
+  void run(const Product& product) const {
+    compute(product.work(), [&](int threads) {
+      if (narrowing.row != nullptr) {
+        narrow_matmul(kernels, narrowing, product.args, product.batch_dims(), threads);
+      } else {
+        matmul(kernels, product.args, product.batch_dims(), threads);
+      }
+    });
+  }
+};
+
+// The type that the caller names, if kernels for operands by `rule` can make it: the rule's own,
+// that of the sums, or for bytes 16 bits. False: it is another one's to find out.
+bool find_result(const Rule& rule, py::handle name, ElementType& result) {
+  result = rule.result;
+  if (name.is_none()) return true;
+  const auto wanted = name.cast<std::string_view>();
+  if (wanted == name_of(rule.result)) return true;
+  const bool bytes = size_of(rule.a) == 1;
+  const auto is = [&](ElementType type) {
+    result = type;
+    return wanted == name_of(type);
+  };
+  if (rule.arithmetic == Arithmetic::bf16 || rule.arithmetic == Arithmetic::f16) {
+    return is(ElementType::f32);
+  }
+  if (!bytes && rule.arithmetic != Arithmetic::i16) return false;
+  return is(ElementType::i32) || is(ElementType::u32) || (bytes && is(ElementType::i16));
+}
+
+// `dtype_name` is NumPy's name of the result's type, or None for what the operands' promote to.
 py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle out,
-                         py::handle precision_name) {
+                         py::handle precision_name, py::handle dtype_name) {
   const Arithmetic precision = precision_named("matmul", precision_name);
   Array a;
   Array b;
-  if (!view(a_object, a) || !view(b_object, b) || !same_kind(a, b)) return not_implemented();
+  if (!view_elements(a_object, a) || !view_elements(b_object, b) || a.api != b.api) {
+    return not_implemented();
+  }
+  const Rule* rule = find_rule(a.type, b.type);
+  ElementType type{};
+  if (rule == nullptr || !find_result(*rule, dtype_name, type)) return not_implemented();
   Product product(a, b, false, kMatmulNames);
   Array c;
-  py::object array = output(out, a, product.result_shape(), {&a, &b}, c);
+  py::object array = output(out, a, type, product.result_shape(), {&a, &b}, c);
   if (!array) return not_implemented();
   product.write_to(c);
-  compute(product.work(), [&](int threads) {
-    matmul(matmul_kernels(arithmetic_of(a.dtype, precision)), product.args, product.batch_dims(),
-           threads);
-  });
+  TypedProduct(*rule, type, precision).run(product);
   return finish(out, std::move(array), c);
 }
 
@@ -225,7 +303,7 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed);
   if (has_bias && bias.shape[0] > 1 && bias.strides[0] != 1) return not_implemented();
   Array y;
-  py::object array = output(out, x, product.result_shape(), {&x, &kernel}, y);
+  py::object array = output(out, x, x.type, product.result_shape(), {&x, &kernel}, y);
   if (!array || (has_bias && !out.is_none() && overlap(y, bias))) return not_implemented();
   if (has_residual && (!same_layout(y, residual) || overlap(y, residual))) return not_implemented();
   product.write_to(y);
@@ -295,9 +373,9 @@ Arithmetic precision_named(std::string_view function, py::handle name) {
 void register_operations(py::module_& m) {
   // The signatures are written as pybind11 writes them, for the stub generator.
   static PyMethodDef methods[] = {
-      method<matmul_arrays, 4>(
-          "matmul",
-          "matmul(a: object, b: object, out: object, precision: object, /) -> typing.Any"),
+      method<matmul_arrays, 5>("matmul",
+                               "matmul(a: object, b: object, out: object, precision: object, "
+                               "dtype: object, /) -> typing.Any"),
       method<dense_arrays, 8>(
           "dense",
           "dense(x: object, kernel: object, bias: object, activation: object, residual: object, "

@@ -29,25 +29,27 @@ DType dtype_named(const std::string& name) {
   throw std::invalid_argument("dtype is '" + name + "' but must be 'float32' or 'float64'");
 }
 
-py::dict describe(const Kernel& kernel, const KernelSet& set) {
+py::dict describe(const Kernel& kernel) {
   py::dict d;
-  d["name"] = kernel.name;
-  d["isa"] = set.name;
-  d["dtype"] = name_of(kernel.dtype);
+  d["name"] = name_of(kernel);
+  d["isa"] = name_of(kernel.isa);
+  d["dtype"] = name_of(kernel.arithmetic);
   d["mr"] = kernel.mr;
   d["nr"] = kernel.nr;
   d["kr"] = kernel.kr;
   return d;
 }
 
+// Each once: an ISA may have a kernel in several places, or another ISA's.
 py::list kernels() {
   py::list list;
-  for (const std::string& name : usable_isas()) {
-    // Each once: an ISA may have another's.
-    const KernelSet& set = *select_isa(cpu_features(), name).kernels;
-    for (const auto& shapes : set.matmul) {
+  std::set<std::string> names;
+  for (const std::string& isa : usable_isas()) {
+    for (const auto& shapes : select_isa(cpu_features(), isa).kernels->matmul) {
       for (const Kernel& kernel : shapes) {
-        if (kernel.name != nullptr && kernel.isa == set.isa) list.append(describe(kernel, set));
+        if (kernel.choose != nullptr && names.insert(name_of(kernel)).second) {
+          list.append(describe(kernel));
+        }
       }
     }
   }

@@ -1,4 +1,5 @@
 #define HOTLOOPS_ISA amx
+#include "kernels/slicing.h"
 #include "kernels/splitting.h"
 #include "kernels/tile_microkernel.h"
 
@@ -9,55 +10,70 @@ extern const KernelSet kKernels;
 namespace hotloops::amx {
 namespace {
 
-// A tile kernel for blocks of kc values of k, for operands that `plain` takes, too.
-template <class Scheme, class Packing>
-Kernel make_kernel(const char* name, int64_t kc, const Kernel& plain, int64_t break_even) {
-  constexpr int64_t kStepBytes = Scheme::kPieces * 2 * kTileBytes;
-  return {.name = name,
-          .isa = Isa::amx,
-          .a_type = plain.a_type,
-          .b_type = plain.b_type,
-          .dtype = plain.dtype,
-          .mr = kTileMr,
-          .nr = kTileNr,
-          .kr = Scheme::kStep,
-          .kc = kc,
-          .panels = {.pack_a = &Packing::pack_a,
-                     .pack_b = &Packing::pack_b,
-                     .a_bytes = static_cast<int64_t>(sizeof(PanelHead)) +
-                                (kc + Scheme::kStep - 1) / Scheme::kStep * kStepBytes,
-                     .b_head_bytes = sizeof(PanelHead),
-                     .b_step_bytes = kStepBytes,
-                     .k_step = Scheme::kStep,
-                     .always = true,
-                     .suit = &Packing::suit},
-          .choose = &choose_tile<Scheme>,
-          .dots = plain.dots,
-          .plain = &plain,
-          .break_even = break_even,
-          .begin = &begin_tiles,
-          .end = &end_tiles,
-          .pending_bytes = sizeof(PendingTile),
-          .finish = &finish_pending};
-}
+// A panel of A takes so many bytes at most, three quarters of most L1 caches: with more, the tiles
+// wait for L2.
+constexpr int64_t kPanelBytes = 36 << 10;
 
-// Tiles for many rows. A few rows are limited by reading B: its plain values are the fewest bytes.
-template <class Scheme>
-void set_split(KernelSet& set, Arithmetic arithmetic, const char* name, int64_t kc,
-               int64_t break_even) {
-  const auto& plain = avx512::kKernels.matmul[static_cast<int>(Arithmetic::f32)];
+// Tiles in place of AVX-512's `arithmetic` (or of f32, for a way to multiply float32 that AVX-512
+// has not). Where it matters to the bits which of the two multiplies, all products are tiles', so
+// that a row has the same ones alone; else a few rows are left to AVX-512: they are limited by
+// reading B.
+template <template <class> class Kernels, class Scheme>
+void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
+  using K = Kernels<Scheme>;
+  using Form = typename Scheme::Form;
+  using Panels = TilePanels<Form>;
+  const auto& own = avx512::kKernels.matmul[static_cast<int>(arithmetic)];
+  const auto& plain =
+      own[0].choose != nullptr ? own : avx512::kKernels.matmul[static_cast<int>(Arithmetic::f32)];
+  constexpr bool kMayNotSuit = requires { Form::suit; };
+  int64_t kc = kPanelBytes / Panels::kStepBytes * Form::kStep;
+  if (kMayNotSuit && kc > kKc) kc = kKc;  // the plain kernel takes no more
   auto& kernels = set.matmul[static_cast<int>(arithmetic)];
-  kernels[0] = make_kernel<Scheme, SplitPanels<Scheme>>(name, kc, plain[0], break_even);
-  for (int i = 1; i < kTileShapes; ++i) kernels[i] = plain[i];
+  for (int i = 0; i < kTileShapes; ++i) kernels[i] = plain[i];
+  Kernel& kernel = kernels[0];
+  kernel.isa = Isa::amx;
+  kernel.arithmetic = arithmetic;
+  kernel.mr = K::Sums::kRows;
+  kernel.nr = K::Sums::kCols;
+  kernel.kr = Form::kStep;
+  kernel.kc = kc;
+  kernel.panels = {
+      .pack_a = &Panels::pack_a,
+      .pack_b = &Panels::pack_b,
+      .a_bytes = static_cast<int64_t>(sizeof(PanelHead)) + kc / Form::kStep * Panels::kStepBytes,
+      .b_head_bytes = sizeof(PanelHead),
+      .b_step_bytes = Panels::kStepBytes,
+      .k_step = Form::kStep,
+      .always = true,
+      .suit = nullptr};
+  if constexpr (kMayNotSuit) kernel.panels.suit = &Form::suit;
+  kernel.choose = &K::choose;
+  kernel.plain = &plain[0];
+  kernel.break_even = break_even;
+  kernel.begin = &begin_tiles;
+  kernel.end = &end_tiles;
+  kernel.pending_bytes = sizeof(PendingTile);
+  kernel.finish = &finish_pending<typename K::Sums>;
+  if (arithmetic == Arithmetic::bf16 || arithmetic == Arithmetic::f16) {
+    for (int i = 1; i < kTileShapes; ++i) kernels[i] = kernel;
+  }
 }
 
 }  // namespace
 
-// A panel of A takes three quarters of L1 at most; with more, the tiles wait for L2.
 void set_tiles(KernelSet& set) {
-  set_split<Bf16x6>(set, Arithmetic::bf16x6, "matmul_float32_bf16x6_amx_32x32", 192, 56);
-  set_split<Bf16x3>(set, Arithmetic::bf16x3, "matmul_float32_bf16x3_amx_32x32", 256, 28);
-  set_split<Bf16x1>(set, Arithmetic::bf16x1, "matmul_float32_bf16_amx_32x32", 256, 20);
+  set_kernel<QuarteredKernel, Bf16x6>(set, Arithmetic::bf16x6, 56);
+  set_kernel<QuarteredKernel, Bf16x3>(set, Arithmetic::bf16x3, 28);
+  set_kernel<QuarteredKernel, Bf16x1>(set, Arithmetic::bf16x1, 20);
+  set_kernel<QuarteredKernel, Bf16Tiles>(set, Arithmetic::bf16, 0);
+  set_kernel<QuarteredKernel, Float16Tiles>(set, Arithmetic::f16, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, Arithmetic::i8, 4);
+  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, Arithmetic::u8, 4);
+  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, Arithmetic::i8u8, 4);
+  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, Arithmetic::u8i8, 4);
+  set_kernel<ShiftedKernel, Int16Tiles>(set, Arithmetic::i16, 8);
+  set_kernel<ShiftedKernel, Int32Tiles>(set, Arithmetic::i32, 8);
 }
 
 }  // namespace hotloops::amx

@@ -6,6 +6,7 @@
 #include "kernels/dots.h"
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
+#include "kernels/narrow.h"
 #include "kernels/rows.h"
 #include "kernels/updates.h"
 #include "pack.h"
@@ -15,34 +16,37 @@ namespace hotloops::HOTLOOPS_ISA {
 // Panels of values as they are.
 template <class M>
 struct PlainPanels {
-  static void pack_a(const Piece& piece) { pack(M::kDType, piece, panel_pitch(M::kDType)); }
-  static void pack_b(const Piece& piece) { pack(M::kDType, piece, M::kNr); }
-
-  static constexpr Panels kPanels = {
-      .pack_a = &pack_a,
-      .pack_b = &pack_b,
-      .a_bytes = M::kMr * panel_pitch(M::kDType) * size_of(M::kDType),
-      .b_head_bytes = 0,
-      .b_step_bytes = 4 * M::kNr * size_of(M::kDType),
-      .k_step = 4,  // columns that pack transposes together
-      .always = false,
-      .suit = nullptr};
+  static constexpr ElementType kType = element_type(M::kDType);
+  static void pack_a(const Piece& piece) { pack(kType, piece, panel_pitch(M::kDType)); }
+  static void pack_b(const Piece& piece) { pack(kType, piece, M::kNr); }
 };
 
-template <class S, class M>
-constexpr Kernel make_kernel(Isa isa, const char* name) {
-  return {.name = name,
-          .isa = isa,
-          .a_type = element_type(M::kDType),
-          .b_type = element_type(M::kDType),
+template <class S, class M, class Packing>
+constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
+                             ElementType b_type) {
+  constexpr int64_t kStep = 4;  // columns that pack transposes together
+  const bool in_place = M::kInPlace && a_type == element_type(M::kDType);
+  const DotKernels* dots = nullptr;
+  if constexpr (M::kInPlace) dots = in_place ? &kDotKernels<S> : nullptr;
+  return {.isa = isa,
+          .arithmetic = arithmetic,
+          .a_type = a_type,
+          .b_type = b_type,
           .dtype = M::kDType,
           .mr = M::kMr,
           .nr = M::kNr,
           .kr = 1,
           .kc = kKc,
-          .panels = PlainPanels<M>::kPanels,
+          .panels = {.pack_a = &Packing::pack_a,
+                     .pack_b = &Packing::pack_b,
+                     .a_bytes = M::kMr * panel_pitch(M::kDType) * size_of(M::kDType),
+                     .b_head_bytes = 0,
+                     .b_step_bytes = kStep * M::kNr * size_of(M::kDType),
+                     .k_step = kStep,
+                     .always = !in_place,
+                     .suit = nullptr},
           .choose = &M::choose,
-          .dots = &kDotKernels<S>,
+          .dots = dots,
           .plain = nullptr,
           .break_even = 0,
           .begin = nullptr,
@@ -51,41 +55,93 @@ constexpr Kernel make_kernel(Isa isa, const char* name) {
           .finish = nullptr};
 }
 
+// The microkernels for products of many rows, of up to four, and of one.
+template <class S, class Tall, class Few, class One>
+struct Shapes {
+  static constexpr void set_plain(KernelSet& set, Arithmetic arithmetic) {
+    constexpr ElementType kType = element_type(Tall::kDType);
+    Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
+    kernels[0] = make_kernel<S, Tall, PlainPanels<Tall>>(set.isa, arithmetic, kType, kType);
+    kernels[1] = make_kernel<S, Few, PlainPanels<Few>>(set.isa, arithmetic, kType, kType);
+    kernels[2] = make_kernel<S, One, PlainPanels<One>>(set.isa, arithmetic, kType, kType);
+  }
+
+  // For operands of narrower types, in such formats.
+  template <class A, ElementType AType, class B, ElementType BType>
+  static constexpr void set_widened(KernelSet& set, Arithmetic arithmetic) {
+    Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
+    kernels[0] = widened<Tall, A, AType, B, BType>(set.isa, arithmetic);
+    kernels[1] = widened<Few, A, AType, B, BType>(set.isa, arithmetic);
+    kernels[2] = widened<One, A, AType, B, BType>(set.isa, arithmetic);
+  }
+
+ private:
+  template <class M, class A, ElementType AType, class B, ElementType BType>
+  static constexpr Kernel widened(Isa isa, Arithmetic arithmetic) {
+    struct Packing {
+      static void pack_a(const Piece& piece) { WidenedPanels<S, M, A, AType>::pack_a(piece); }
+      static void pack_b(const Piece& piece) { WidenedPanels<S, M, B, BType>::pack_b(piece); }
+    };
+    return make_kernel<S, M, Packing>(isa, arithmetic, AType, BType);
+  }
+};
+
 template <class S>
 constexpr RowKernels make_row_kernels() {
   return {&Rows<S>::activate, &Rows<S>::activation_grad, &update<S>};
 }
 
-struct Names {
-  const char* matmul[kDTypes][kTileShapes];
-};
-
-// Tiles of up to Mr rows and Nv vectors for products of many rows, of 4 x FewNv for up to four, of
-// 1 x 8 for one: two units with a latency of four cycles are kept busy by eight accumulators.
-template <class S, int Mr, int Nv, int FewNv>
-constexpr void set_tiles(Kernel (&kernels)[kTileShapes], Isa isa,
-                         const char* const (&names)[kTileShapes]) {
-  kernels[0] = make_kernel<S, TileKernel<S, Mr, Nv>>(isa, names[0]);
-  kernels[1] = make_kernel<S, TileKernel<S, 4, FewNv>>(isa, names[1]);
-  kernels[2] = make_kernel<S, TileKernel<S, 1, 8>>(isa, names[2]);
-}
-
 template <int Bytes, int Mr, int Nv, int FewNv>
-constexpr KernelSet make_kernel_set(Isa isa, const char* name, const Names& names) {
+constexpr KernelSet make_kernel_set(Isa isa) {
   using F32 = Simd<float, Bytes>;
   using F64 = Simd<double, Bytes>;
+  // Unsigned, so that they wrap.
+  using I32 = Simd<uint32_t, Bytes>;
+  using I64 = Simd<uint64_t, Bytes>;
+  using F16 = Half<F32, Float16>;
+  using BF16 = Half<F32, BFloat16>;
+  using I16 = SmallInteger<int16_t, I32>;
+  using I8 = SmallInteger<int8_t, I32>;
+  using U8 = SmallInteger<uint8_t, I32>;
   KernelSet set{.isa = isa,
-                .name = name,
+                .name = name_of(isa),
                 .matmul = {},
                 .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
                 .elements = {},
+                .narrow = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
                 .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
-  set_tiles<F32, Mr, Nv, FewNv>(set.matmul[static_cast<int>(Arithmetic::f32)], isa,
-                                names.matmul[0]);
-  set_tiles<F64, Mr, Nv, FewNv>(set.matmul[static_cast<int>(Arithmetic::f64)], isa,
-                                names.matmul[1]);
+  // Tiles of one row are eight vectors wide: two units with a latency of four cycles are kept busy
+  // by as many accumulators.
+  using Floats = Shapes<F32, TileKernel<F32, Mr, Nv, true>, TileKernel<F32, 4, FewNv, true>,
+                        TileKernel<F32, 1, 8, true>>;
+  using Doubles = Shapes<F64, TileKernel<F64, Mr, Nv, true>, TileKernel<F64, 4, FewNv, true>,
+                         TileKernel<F64, 1, 8, true>>;
+  // A multiplication of integers is two or three instructions: lower tiles are as fast, and take
+  // less time to compile.
+  constexpr int kIntMr = Mr < 8 ? Mr : 8;
+  using IntTiles = TileKernel<I32, kIntMr, 2, false>;
+  using LongTiles = TileKernel<I64, kIntMr, 2, false>;
+  using Ints = Shapes<I32, IntTiles, IntTiles, IntTiles>;
+  using Longs = Shapes<I64, LongTiles, LongTiles, LongTiles>;
+  using enum ElementType;
+  Floats::set_plain(set, Arithmetic::f32);
+  Doubles::set_plain(set, Arithmetic::f64);
+  Ints::set_plain(set, Arithmetic::i32);
+  Longs::set_plain(set, Arithmetic::i64);
+  Floats::template set_widened<BF16, bf16, BF16, bf16>(set, Arithmetic::bf16);
+  Floats::template set_widened<F16, f16, F16, f16>(set, Arithmetic::f16);
+  Ints::template set_widened<I16, i16, I16, i16>(set, Arithmetic::i16);
+  Ints::template set_widened<I8, i8, I8, i8>(set, Arithmetic::i8);
+  Ints::template set_widened<U8, u8, U8, u8>(set, Arithmetic::u8);
+  Ints::template set_widened<I8, i8, U8, u8>(set, Arithmetic::i8u8);
+  Ints::template set_widened<U8, u8, I8, i8>(set, Arithmetic::u8i8);
   set_element_kernels<Bytes>(set.elements);
+  set.narrow[static_cast<int>(bf16)] = &narrow<F32, BF16>;
+  set.narrow[static_cast<int>(f16)] = &narrow<F32, F16>;
+  set.narrow[static_cast<int>(i16)] = &narrow<I32, I16>;
+  set.narrow[static_cast<int>(i8)] = &narrow<I32, I8>;
+  set.narrow[static_cast<int>(u8)] = &narrow<I32, U8>;
   return set;
 }
 

@@ -31,6 +31,9 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
+template <class T>
+inline constexpr bool kIsReal = T(1) / T(2) != T(0);
+
 // The elements of A that one value of k needs, in a packed panel.
 template <class T, int Mr>
 class PackedA {
@@ -173,6 +176,21 @@ class Microkernel {
         }
       }
     }
+    if constexpr (kIsReal<T>) apply_epilogue(tile, last, acc);
+    store(tile, last, acc);
+    // The transcendental ones need more registers than the tile leaves: they take the rows from L1,
+    // where the stores above have just put them.
+    if constexpr (kIsReal<T>) {
+      if (tile.epilogue.activation > Activation::relu) {
+        for (int i = 0; i < Mr; ++i) {
+          T* row = c + i * c_stride;
+          activate_row<S>(tile.epilogue.activation, tile.cols, row, row);
+        }
+      }
+    }
+  }
+
+  HOTLOOPS_INLINE static void apply_epilogue(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
     if (tile.epilogue.bias != nullptr) {
       const T* bias = static_cast<const T*>(tile.epilogue.bias);
 #pragma GCC unroll 8
@@ -190,24 +208,19 @@ class Microkernel {
         for (int j = 0; j < Nv; ++j) acc[i][j] = relu<S>(acc[i][j]);
       }
     }
+  }
+
+  HOTLOOPS_INLINE static void store(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
 #pragma GCC unroll 16
     for (int i = 0; i < Mr; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < Nv; ++j) {
-        T* to = c + i * c_stride + j * S::lanes;
+        T* to = static_cast<T*>(tile.c) + i * tile.c_stride + j * S::lanes;
         if (Whole || j < Nv - 1) {
           S::store(to, acc[i][j]);
         } else {
           S::store_first(last, to, acc[i][j]);
         }
-      }
-    }
-    // The transcendental ones need more registers than the tile leaves: they take the rows from L1,
-    // where the stores above have just put them.
-    if (tile.epilogue.activation > Activation::relu) {
-      for (int i = 0; i < Mr; ++i) {
-        T* row = c + i * c_stride;
-        activate_row<S>(tile.epilogue.activation, tile.cols, row, row);
       }
     }
   }
@@ -224,11 +237,14 @@ class Microkernel {
   }
 };
 
-// All tiles up to Mr rows and Nv vectors.
-template <class S, int Mr, int Nv>
+// All tiles up to Mr rows and Nv vectors; without InPlace, for packed operands only.
+template <class S, int Mr, int Nv, bool InPlace>
 class TileKernel {
  public:
-  static constexpr DType kDType = sizeof(typename S::T) == 4 ? DType::f32 : DType::f64;
+  static constexpr DType kDType = kIsReal<typename S::T>
+                                      ? (sizeof(typename S::T) == 4 ? DType::f32 : DType::f64)
+                                      : (sizeof(typename S::T) == 4 ? DType::i32 : DType::i64);
+  static constexpr bool kInPlace = InPlace;
   static constexpr int kMr = Mr;
   static constexpr int kNr = Nv * S::lanes;
 
@@ -245,12 +261,14 @@ class TileKernel {
   template <int Rows, int Vectors, bool Whole>
   static constexpr void set(Tiles& tiles) {
     auto& run = tiles.run[Rows - 1][Vectors - 1][Whole];
-    run[static_cast<int>(Operands::in_place)] =
-        &Microkernel<S, Rows, Vectors, StridedA, Whole, false, kNr>::run;
     run[static_cast<int>(Operands::packed_a)] =
         &Microkernel<S, Rows, Vectors, PackedA, Whole, false, kNr>::run;
-    run[static_cast<int>(Operands::packed_a_pack_b)] =
-        &Microkernel<S, Rows, Vectors, PackedA, Whole, true, kNr>::run;
+    if constexpr (InPlace) {
+      run[static_cast<int>(Operands::in_place)] =
+          &Microkernel<S, Rows, Vectors, StridedA, Whole, false, kNr>::run;
+      run[static_cast<int>(Operands::packed_a_pack_b)] =
+          &Microkernel<S, Rows, Vectors, PackedA, Whole, true, kNr>::run;
+    }
     if constexpr (Whole) {
       set<Rows, Vectors, false>(tiles);
     } else if constexpr (Vectors > 1) {

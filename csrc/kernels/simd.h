@@ -85,10 +85,12 @@ struct Simd {
     if constexpr (Bytes == 32) {
       const I mask = iota() < n;
       if constexpr (sizeof(T) == 4) {
-        return mask ? reinterpret_cast<V>(_mm256_maskload_ps(p, reinterpret_cast<__m256i>(mask)))
+        return mask ? reinterpret_cast<V>(_mm256_maskload_ps(reinterpret_cast<const float*>(p),
+                                                             reinterpret_cast<__m256i>(mask)))
                     : rest;
       } else {
-        return mask ? reinterpret_cast<V>(_mm256_maskload_pd(p, reinterpret_cast<__m256i>(mask)))
+        return mask ? reinterpret_cast<V>(_mm256_maskload_pd(reinterpret_cast<const double*>(p),
+                                                             reinterpret_cast<__m256i>(mask)))
                     : rest;
       }
     }
@@ -114,9 +116,11 @@ struct Simd {
     if constexpr (Bytes == 32) {
       const I mask = iota() < n;
       if constexpr (sizeof(T) == 4) {
-        _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(mask), reinterpret_cast<__m256>(v));
+        _mm256_maskstore_ps(reinterpret_cast<float*>(p), reinterpret_cast<__m256i>(mask),
+                            reinterpret_cast<__m256>(v));
       } else {
-        _mm256_maskstore_pd(p, reinterpret_cast<__m256i>(mask), reinterpret_cast<__m256d>(v));
+        _mm256_maskstore_pd(reinterpret_cast<double*>(p), reinterpret_cast<__m256i>(mask),
+                            reinterpret_cast<__m256d>(v));
       }
       return;
     }

@@ -1,4 +1,4 @@
-// float32 as a sum of bfloat16, and panels of such pieces for the tile unit.
+// float32 and float16 as sums of bfloat16, and panels of such pieces for the tile unit.
 //
 // A bfloat16 has the upper 16 bits of a float32: 8 of the 24 bits of the significand. Cut off three
 // times, what is left each time being exact, they are the whole number: x = x1 + x2 + x3. Of the
@@ -15,77 +15,47 @@
 #pragma once
 
 #include "kernel.h"
+#include "kernels/elements.h"
 #include "kernels/simd.h"
-#include "kernels/tile_microkernel.h"
-#include "pack.h"
+#include "kernels/tile_panels.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
-struct Bf16x6 {
-  using Dot = DotBf16;
-  static constexpr int kPieces = 3;
-  static constexpr int kStep = 32;
-  static constexpr bool kRound = false;
-  static constexpr Pieces kOrder[] = {{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 2}, {0, 0}};
-};
-
-struct Bf16x3 {
-  using Dot = DotBf16;
-  static constexpr int kPieces = 2;
-  static constexpr int kStep = 32;
-  static constexpr bool kRound = true;
-  static constexpr Pieces kOrder[] = {{1, 0}, {0, 0}, {0, 1}};
-};
-
-struct Bf16x1 {
-  using Dot = DotBf16;
-  static constexpr int kPieces = 1;
-  static constexpr int kStep = 32;
-  static constexpr bool kRound = true;
-  static constexpr Pieces kOrder[] = {{0, 0}};
-};
-
-template <class Scheme>
-class SplitPanels {
+// Values in the format Source (of elements.h, or float32 itself), cut into pieces; with Round, each
+// piece is the nearest bfloat16.
+template <class Source, ElementType Type, int Pieces, bool Round>
+class SplitForm {
  public:
-  static void pack_a(const Piece& piece) {
-    Magnitudes seen(piece);
-    if (piece.col_stride == 1) {
-      const float* row = static_cast<const float*>(piece.data);
-      for (int64_t i = 0; i < piece.rows; ++i, row += piece.row_stride) {
-        for (int64_t k = 0; k < piece.cols; k += 16)
-          __builtin_prefetch(row + 2 * piece.row_stride + k);
-        pack_row(row, piece.cols, tile_row(piece, piece.row + i, piece.col), seen);
-      }
-      return seen.note(piece);
-    }
-    alignas(64) float rows[kTileMr * kPitch];
-    for (int64_t k = 0; k < piece.cols; k += kStep) {
-      const int64_t cols = piece.cols - k < kStep ? piece.cols - k : kStep;
-      const float* from = static_cast<const float*>(piece.data) + k * piece.col_stride;
-      copy(from, piece, piece.rows, cols, rows);
-      for (int64_t i = 0; i < piece.rows; ++i) {
-        pack_row(rows + i * kPitch, cols, tile_row(piece, piece.row + i, piece.col + k), seen);
-      }
-    }
-    seen.note(piece);
+  using T = typename Source::T;
+  static constexpr ElementType kType = Type;
+  static constexpr int kStep = 32;
+  static constexpr int kPieces = Pieces;
+  static constexpr int kTiles = 2;
+
+  explicit SplitForm(const Piece& piece) {
+    auto* head = static_cast<PanelHead*>(piece.panel);
+    if (piece.row == 0 && piece.col == 0) *head = {.least_minus_1 = ~uint32_t{0}, .largest = 0};
   }
 
-  static void pack_b(const Piece& piece) {
-    Magnitudes seen(piece);
-    alignas(64) float rows[kStep * kPitch];
-    const float* from = static_cast<const float*>(piece.data);
-    for (int64_t k = 0; k < piece.rows; k += kStep, from += kStep * piece.row_stride) {
-      const int depth = static_cast<int>(piece.rows - k < kStep ? piece.rows - k : kStep);
-      char* step = steps(piece) + k / kStep * kStepBytes;
-      if (piece.col_stride == 1) {
-        pack_step(from, piece.row_stride, depth, static_cast<int>(piece.cols), step, seen);
-      } else {
-        copy(from, piece, depth, piece.cols, rows);
-        pack_step(rows, kPitch, depth, static_cast<int>(piece.cols), step, seen);
-      }
+  HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
+    split(load(row, n), load(row + kLanes, n - kLanes), to);
+  }
+
+  HOTLOOPS_INLINE void b_row(const T* rows, int64_t stride, int depth, int p, int cols, char* to) {
+    const T* low = rows + p * stride;
+    const T* high = low + kTileRows * stride;
+    __builtin_prefetch(low + 2 * kTileCols);
+    __builtin_prefetch(high + 2 * kTileCols);
+    split(load(low, p < depth ? cols : 0), load(high, p + kTileRows < depth ? cols : 0), to);
+  }
+
+  // Leaves the extremes of the values seen in the panel's head.
+  void note(const Piece& piece) const {
+    auto* head = static_cast<PanelHead*>(piece.panel);
+    for (int i = 0; i < kLanes; ++i) {
+      if (least_[i] < head->least_minus_1) head->least_minus_1 = least_[i];
+      if (largest_[i] > head->largest) head->largest = largest_[i];
     }
-    seen.note(piece);
   }
 
   // Tile products lose what is below the smallest normal number, and pieces are finite only if all
@@ -109,112 +79,78 @@ class SplitPanels {
   }
 
  private:
-  using S = Simd<float, 64>;
-  using V = S::V;
+  using V = Simd<float, 64>::V;
   typedef uint32_t U __attribute__((vector_size(64)));
-  static constexpr int kStep = Scheme::kStep;
-  static constexpr int kPieces = Scheme::kPieces;
-  static constexpr int64_t kStepBytes = kPieces * 2 * kTileBytes;
-  static constexpr int64_t kPitch = kStep + 4;
-
-  // Running extremes of the values of a piece.
-  class Magnitudes {
-   public:
-    explicit Magnitudes(const Piece& piece) {
-      auto* head = static_cast<PanelHead*>(piece.panel);
-      if (piece.row == 0 && piece.col == 0) *head = {.least_minus_1 = ~uint32_t{0}, .largest = 0};
-    }
-    HOTLOOPS_INLINE void see(V values) {
-      const U magnitudes = reinterpret_cast<U>(values) & 0x7fffffff;
-      const U less = magnitudes - 1;  // 0 becomes the largest
-      least_ = less < least_ ? less : least_;
-      largest_ = magnitudes > largest_ ? magnitudes : largest_;
-    }
-    void note(const Piece& piece) const {
-      auto* head = static_cast<PanelHead*>(piece.panel);
-      for (int i = 0; i < S::lanes; ++i) {
-        if (least_[i] < head->least_minus_1) head->least_minus_1 = least_[i];
-        if (largest_[i] > head->largest) head->largest = largest_[i];
-      }
-    }
-
-   private:
-    U least_ = ~U{};
-    U largest_ = {};
-  };
+  static constexpr int kLanes = 16;
 
   static int64_t exponent(uint32_t magnitude) { return magnitude >> 23; }
 
-  static char* steps(const Piece& piece) {
-    return static_cast<char*>(piece.panel) + sizeof(PanelHead);
-  }
-  static char* tile_row(const Piece& piece, int64_t row, int64_t k) {
-    return steps(piece) + k / kStep * kStepBytes + row / kTileRows * kTileBytes +
-           row % kTileRows * kTileRowBytes;
-  }
-
-  static void copy(const float* from, const Piece& piece, int64_t rows, int64_t cols, float* to) {
-    pack(DType::f32,
-         {.data = from,
-          .row_stride = piece.row_stride,
-          .col_stride = piece.col_stride,
-          .rows = rows,
-          .cols = cols,
-          .row = 0,
-          .col = 0,
-          .panel = to},
-         kPitch);
+  HOTLOOPS_INLINE static V load(const T* p, int n) {
+    if (n >= kLanes) return Source::load(p);
+    T values[kLanes] = {};
+    if (n > 0) __builtin_memcpy(values, p, static_cast<size_t>(n) * sizeof(T));
+    return Source::load(values);
   }
 
-  HOTLOOPS_INLINE static V load(const float* p, int64_t n) {
-    if (n >= S::lanes) return S::load(p);
-    return n > 0 ? S::load_first(static_cast<int>(n), p, V{}) : V{};
+  HOTLOOPS_INLINE void see(V values) {
+    const U magnitudes = reinterpret_cast<U>(values) & 0x7fffffff;
+    const U less = magnitudes - 1;  // 0 becomes the largest
+    least_ = less < least_ ? less : least_;
+    largest_ = magnitudes > largest_ ? magnitudes : largest_;
   }
 
   // The next piece of what is left of x.
   HOTLOOPS_INLINE static U cut(V& x) {
     U bits = reinterpret_cast<U>(x);
-    if constexpr (Scheme::kRound) bits += 0x8000;
+    if constexpr (Round) bits += 0x8000;
     bits &= 0xffff0000;
     x -= reinterpret_cast<V>(bits);
     return bits;
   }
 
   // Both vectors' pieces side by side: a row of a tile each.
-  HOTLOOPS_INLINE static void split(V low, V high, char* to) {
+  HOTLOOPS_INLINE void split(V low, V high, char* to) {
+    see(low);
+    see(high);
 #pragma GCC unroll 3
     for (int piece = 0; piece < kPieces; ++piece) {
       const U pair = cut(low) >> 16 | cut(high);
-      __builtin_memcpy(to + piece * 2 * kTileBytes, &pair, sizeof pair);
+      __builtin_memcpy(to + piece * kTiles * kTileBytes, &pair, sizeof pair);
     }
   }
 
-  HOTLOOPS_INLINE static void pack_row(const float* row, int64_t cols, char* to, Magnitudes& seen) {
-    for (int64_t k = 0; k < cols; k += kStep, to += kStepBytes) {
-      const V low = load(row + k, cols - k);
-      const V high = load(row + k + S::lanes, cols - k - S::lanes);
-      seen.see(low);
-      seen.see(high);
-      split(low, high, to);
-    }
-  }
+  U least_ = ~U{};
+  U largest_ = {};
+};
 
-  HOTLOOPS_INLINE static void pack_step(const float* rows, int64_t stride, int depth, int cols,
-                                        char* to, Magnitudes& seen) {
-    for (int col = 0; col < cols; col += S::lanes, to += kTileBytes) {
-      for (int p = 0; p < kTileRows; ++p) {
-        const float* low_row = rows + p * stride + col;
-        const float* high_row = low_row + kTileRows * stride;
-        const V low = p < depth ? load(low_row, cols - col) : V{};
-        const V high = p + kTileRows < depth ? load(high_row, cols - col) : V{};
-        __builtin_prefetch(low_row + 32);
-        __builtin_prefetch(high_row + 32);
-        seen.see(low);
-        seen.see(high);
-        split(low, high, to + p * kTileRowBytes);
-      }
-    }
-  }
+// Ways to multiply in tiles (see tile_microkernel.h).
+struct Bf16x6 {
+  using Form = SplitForm<Simd<float, 64>, ElementType::f32, 3, false>;
+  using Dot = DotBf16;
+  using Sum = float;
+  static constexpr Pieces kOrder[] = {{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 2}, {0, 0}};
+};
+
+struct Bf16x3 {
+  using Form = SplitForm<Simd<float, 64>, ElementType::f32, 2, true>;
+  using Dot = DotBf16;
+  using Sum = float;
+  static constexpr Pieces kOrder[] = {{1, 0}, {0, 0}, {0, 1}};
+};
+
+struct Bf16x1 {
+  using Form = SplitForm<Simd<float, 64>, ElementType::f32, 1, true>;
+  using Dot = DotBf16;
+  using Sum = float;
+  static constexpr Pieces kOrder[] = {{0, 0}};
+};
+
+// A float16 has 11 bits: two pieces are the whole number, and all four products are formed.
+struct Float16Tiles {
+  using Form = SplitForm<Half<Simd<float, 64>, Float16>, ElementType::f16, 2, false>;
+  using Dot = DotBf16;
+  using Sum = float;
+  static constexpr Pieces kOrder[] = {{1, 1}, {1, 0}, {0, 0}, {0, 1}};
 };
 
 }  // namespace hotloops::HOTLOOPS_ISA

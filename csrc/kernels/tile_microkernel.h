@@ -1,10 +1,5 @@
-// The microkernel of the tile unit: 32 x 32 of C in four accumulators, one block of k.
-//
-// Operands are packed in steps of one tile's depth. A step has, for each piece of the operand (see
-// splitting.h), two tiles: of A the upper and the lower 16 rows, of B the left and the right 16
-// columns:
-//
-//   head | step 0: piece 0: tile tile | piece 1: tile tile | ... | step 1: ...
+// The microkernels of the tile unit: 32 x 32 of C in four accumulators, or 16 x 16 in several whose
+// sums are to be shifted (see slicing.h); one block of k, in steps of a tile's depth.
 //
 // A dot-product instruction occupies the unit for 16 cycles and has its result after 52, so four
 // accumulators in turn keep it busy. Loading a tile takes 8 cycles of both load ports: with two
@@ -20,165 +15,213 @@
 #pragma once
 
 #include "kernel.h"
+#include "kernels/microkernel.h"
 #include "kernels/rows.h"
 #include "kernels/simd.h"
+#include "kernels/tile_panels.h"
 #include "kernels/tile_unit.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
-inline constexpr int kTileMr = 2 * kTileRows;
-inline constexpr int kTileNr = 2 * 16;
-
-// What is known of the values in a panel; in front of its steps.
-struct alignas(64) PanelHead {
-  // Magnitudes' bits in float32: of the smallest one but 0, less 1, and of the largest.
-  uint32_t least_minus_1, largest;
-};
-
-// A product of pieces.
-struct Pieces {
-  int a, b;
-};
-
 // A tile whose sums wait for their way to C.
 struct alignas(64) PendingTile {
-  float sums[4][kTileRows][kTileRowBytes / sizeof(float)];  // one accumulator after the other
+  uint32_t sums[4][kTileRows][kTileCols];  // one accumulator after the other
   Tile tile;
   bool any;
   bool plain;  // of full width, without an epilogue
 };
 
-using Vectors = Simd<float, 64>;
+// How 32 x 32 sums lie in four accumulators.
+template <class Sum>
+struct Quarters {
+  using S = Simd<Sum, 64>;
+  static constexpr int kRows = 2 * kTileRows;
+  static constexpr int kCols = 2 * kTileCols;
+
+  // The sums from column `col` of a row on.
+  HOTLOOPS_INLINE static typename S::V load(const PendingTile& pending, int row, int col) {
+    const uint32_t* sums = pending.sums[row / kTileRows * 2 + col / kTileCols][row % kTileRows];
+    return S::load(reinterpret_cast<const Sum*>(sums));
+  }
+};
+
+// How 16 x 16 integers lie in accumulators, each to be shifted by a byte more than the one before.
+template <int Shifts>
+struct Shifted {
+  using S = Simd<uint32_t, 64>;
+  static constexpr int kRows = kTileRows;
+  static constexpr int kCols = kTileCols;
+
+  HOTLOOPS_INLINE static S::V load(const PendingTile& pending, int row, int) {
+    S::V sum = S::load(pending.sums[0][row]);
+#pragma GCC unroll 4
+    for (int i = 1; i < Shifts; ++i) sum += S::load(pending.sums[i][row]) << (8 * i);
+    return sum;
+  }
+};
 
 // Most tiles: of full width, and to be stored as they are or added to C.
-template <bool Accumulate>
+template <class Sums, bool Accumulate>
 HOTLOOPS_INLINE void finish_whole_rows(const PendingTile& pending, int row, int end) {
-  using S = Vectors;
-  float* c = static_cast<float*>(pending.tile.c) + row * pending.tile.c_stride;
+  using S = typename Sums::S;
+  auto* c = static_cast<typename S::T*>(pending.tile.c) + row * pending.tile.c_stride;
   for (; row < end; ++row, c += pending.tile.c_stride) {
-    const auto* sums = &pending.sums[row / kTileRows * 2];
-    S::V left = S::load(sums[0][row % kTileRows]);
-    S::V right = S::load(sums[1][row % kTileRows]);
-    if constexpr (Accumulate) {
-      left += S::load(c);
-      right += S::load(c + S::lanes);
+#pragma GCC unroll 2
+    for (int j = 0; j < Sums::kCols; j += S::lanes) {
+      typename S::V value = Sums::load(pending, row, j);
+      if constexpr (Accumulate) value += S::load(c + j);
+      S::store(c + j, value);
     }
-    S::store(c, left);
-    S::store(c + S::lanes, right);
   }
 }
 
 // Any tile.
-[[gnu::noinline]] inline void finish_any_rows(const PendingTile& pending, int row, int end) {
-  using S = Vectors;
+template <class Sums>
+[[gnu::noinline]] void finish_any_rows(const PendingTile& pending, int row, int end) {
+  using S = typename Sums::S;
+  using T = typename S::T;
+  using V = typename S::V;
   const Tile& tile = pending.tile;
   const Epilogue& epilogue = tile.epilogue;
   for (; row < end; ++row) {
     const int64_t in_c = row * tile.c_stride;
-    float* c = static_cast<float*>(tile.c) + in_c;
+    T* c = static_cast<T*>(tile.c) + in_c;
     for (int j = 0; j < tile.cols; j += S::lanes) {
-      S::V value = S::load(pending.sums[row / kTileRows * 2 + j / S::lanes][row % kTileRows]);
+      V value = Sums::load(pending, row, j);
       const int n = tile.cols - j < S::lanes ? tile.cols - j : S::lanes;
       const auto add = [&](const void* row_of_it) HOTLOOPS_LAMBDA_INLINE {
-        const float* from = static_cast<const float*>(row_of_it) + j;
-        return (n == S::lanes ? S::load(from) : S::load_first(n, from, S::V{})) + value;
+        const T* from = static_cast<const T*>(row_of_it) + j;
+        return (n == S::lanes ? S::load(from) : S::load_first(n, from, V{})) + value;
       };
       if (tile.accumulate) value = add(c);
-      if (epilogue.bias != nullptr) value = add(epilogue.bias);
-      if (epilogue.residual != nullptr) {
-        value = add(static_cast<const float*>(epilogue.residual) + in_c);
+      if constexpr (kIsReal<T>) {
+        if (epilogue.bias != nullptr) value = add(epilogue.bias);
+        if (epilogue.residual != nullptr) {
+          value = add(static_cast<const T*>(epilogue.residual) + in_c);
+        }
+        if (epilogue.activation == Activation::relu) value = relu<S>(value);
       }
-      if (epilogue.activation == Activation::relu) value = relu<S>(value);
       if (n == S::lanes) {
         S::store(c + j, value);
       } else {
         S::store_first(n, c + j, value);
       }
     }
-    if (epilogue.activation > Activation::relu) {
-      activate_row<S>(epilogue.activation, tile.cols, c, c);
+    if constexpr (kIsReal<T>) {
+      if (epilogue.activation > Activation::relu) {
+        activate_row<S>(epilogue.activation, tile.cols, c, c);
+      }
     }
   }
 }
 
+template <class Sums>
 HOTLOOPS_INLINE void finish_rows(const PendingTile& pending, int row, int end) {
-  if (!pending.plain) return finish_any_rows(pending, row, end);
-  if (pending.tile.accumulate) return finish_whole_rows<true>(pending, row, end);
-  finish_whole_rows<false>(pending, row, end);
+  if (!pending.plain) return finish_any_rows<Sums>(pending, row, end);
+  if (pending.tile.accumulate) return finish_whole_rows<Sums, true>(pending, row, end);
+  finish_whole_rows<Sums, false>(pending, row, end);
 }
 
-inline void finish_pending(void* pending_tile) {
+template <class Sums>
+void finish_pending(void* pending_tile) {
   PendingTile& pending = *static_cast<PendingTile*>(pending_tile);
-  if (pending.any) finish_rows(pending, 0, pending.tile.rows);
+  if (pending.any) finish_rows<Sums>(pending, 0, pending.tile.rows);
   pending.any = false;
 }
 
-// Scheme has `Dot`, the instruction; `kPieces`, of an operand; `kOrder`, the products of a step;
-// `kStep`, the values of k in it.
-template <class Scheme, int RowTiles, int ColTiles>
-class TileMicrokernel {
+// One addition of vectors. Measured: without any floating-point work of the vector units, storing
+// accumulators puts the tile unit into a slower state; kernels of 144 products took 35 % longer.
+HOTLOOPS_INLINE void keep_awake() {
+  Simd<float, 64>::V v = {};
+  asm volatile("" : "+v"(v));
+  v += v;
+  asm volatile("" ::"v"(v));
+}
+
+// Runs all steps of a tile, and between them finishes the pending one.
+template <class Sums, class Multiply>
+HOTLOOPS_INLINE void run_steps(const Tile& tile, int step_depth, Multiply multiply) {
+  const PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
+  const char* c = static_cast<const char*>(tile.c);
+  const int64_t c_stride = tile.c_stride * 4;
+  const int steps = static_cast<int>((tile.kc + step_depth - 1) / step_depth);
+  const int rows_pending = pending.any ? pending.tile.rows : 0;
+  // By the step: rows of the pending tile, and rows of C to be fetched.
+  const int rows_a_step = (Sums::kRows - 1 + steps) / (steps == 0 ? 1 : steps);
+  int row = 0;
+  tile_zero<0>();
+  tile_zero<1>();
+  tile_zero<2>();
+  tile_zero<3>();
+  for (int step = 0; step < steps; ++step) {
+    const int end = row + rows_a_step;
+    if (row < rows_pending) {
+      finish_rows<Sums>(pending, row, end < rows_pending ? end : rows_pending);
+    }
+    for (; row < end && row < tile.rows; ++row) {
+      for (int byte = 0; byte < 4 * Sums::kCols; byte += 64) __builtin_prefetch(c + byte);
+      __builtin_prefetch(c + 4 * Sums::kCols - 1);
+      c += c_stride;
+    }
+    row = end;
+    keep_awake();
+    multiply();
+  }
+  if (steps == 0) finish_rows<Sums>(pending, 0, rows_pending);
+}
+
+template <class Sums>
+HOTLOOPS_INLINE void leave_pending(const Tile& tile) {
+  PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
+  pending.tile = tile;
+  pending.any = true;
+  pending.plain = tile.cols == Sums::kCols && tile.epilogue.bias == nullptr &&
+                  tile.epilogue.residual == nullptr && tile.epilogue.activation == Activation::none;
+}
+
+// 32 x 32, or half of it in either direction. Scheme has
+//   Form    of the operands (see tile_panels.h)
+//   Dot     the instruction
+//   Sum     the type of its sums
+//   kOrder  the products of a step
+template <class Scheme>
+class QuarteredKernel {
  public:
+  using Sums = Quarters<typename Scheme::Sum>;
+
+  static RunTile choose(int rows, int cols, Operands) {
+    if (rows > kTileRows) return cols > kTileCols ? &run<2, 2> : &run<2, 1>;
+    return cols > kTileCols ? &run<1, 2> : &run<1, 1>;
+  }
+
+ private:
+  template <int RowTiles, int ColTiles>
   static void run(const Tile& tile) {
-    constexpr int kStepBytes = Scheme::kPieces * 2 * kTileBytes;
-    PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
+    constexpr int64_t kStepBytes = TilePanels<typename Scheme::Form>::kStepBytes;
     const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
     const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
-    const char* c = static_cast<const char*>(tile.c);
-    const int64_t c_stride = tile.c_stride * static_cast<int64_t>(sizeof(float));
-    const int steps = static_cast<int>((tile.kc + Scheme::kStep - 1) / Scheme::kStep);
-    const int rows_pending = pending.any ? pending.tile.rows : 0;
-    // By the step: rows of the pending tile, and rows of C to be fetched.
-    const int rows_a_step = (kTileMr - 1 + steps) / (steps == 0 ? 1 : steps);
-    int row = 0;
-    tile_zero<0>();
-    tile_zero<1>();
-    tile_zero<2>();
-    tile_zero<3>();
-    for (int step = 0; step < steps; ++step) {
-      const int end = row + rows_a_step;
-      if (row < rows_pending) finish_rows(pending, row, end < rows_pending ? end : rows_pending);
-      for (; row < end && row < tile.rows; ++row) {
-        __builtin_prefetch(c);
-        __builtin_prefetch(c + 64);
-        __builtin_prefetch(c + 127);
-        c += c_stride;
-      }
-      row = end;
-      keep_awake();
-      products<0>(a, b);
+    run_steps<Sums>(tile, Scheme::Form::kStep, [&]() HOTLOOPS_LAMBDA_INLINE {
+      products<RowTiles, ColTiles, 0>(a, b);
       a += kStepBytes;
       b += kStepBytes;
-    }
-    if (steps == 0) finish_rows(pending, 0, rows_pending);
+    });
+    PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
     tile_store<0>(pending.sums[0]);
     if constexpr (ColTiles > 1) tile_store<1>(pending.sums[1]);
     if constexpr (RowTiles > 1) tile_store<2>(pending.sums[2]);
     if constexpr (RowTiles > 1 && ColTiles > 1) tile_store<3>(pending.sums[3]);
-    pending.tile = tile;
-    pending.any = true;
-    pending.plain = tile.cols == kTileNr && tile.epilogue.bias == nullptr &&
-                    tile.epilogue.residual == nullptr &&
-                    tile.epilogue.activation == Activation::none;
+    leave_pending<Sums>(tile);
   }
 
- private:
-  // One addition of vectors. Measured: without any floating-point work of the vector units, storing
-  // accumulators puts the tile unit into a slower state; kernels of 144 products took 35 % longer.
-  HOTLOOPS_INLINE static void keep_awake() {
-    Vectors::V v = {};
-    asm volatile("" : "+v"(v));
-    v += v;
-    asm volatile("" ::"v"(v));
-  }
-
-  template <int I>
+  template <int RowTiles, int ColTiles, int I>
   HOTLOOPS_INLINE static void products(const char* a, const char* b) {
     constexpr Pieces kNow = Scheme::kOrder[I];
-    if constexpr (I == 0 || Scheme::kOrder[I == 0 ? 0 : I - 1].a != kNow.a) {
+    constexpr Pieces kBefore = Scheme::kOrder[I == 0 ? 0 : I - 1];
+    if constexpr (I == 0 || kBefore.a != kNow.a) {
       tile_load<4>(a + 2 * kNow.a * kTileBytes);
       if constexpr (RowTiles > 1) tile_load<5>(a + (2 * kNow.a + 1) * kTileBytes);
     }
-    if constexpr (I == 0 || Scheme::kOrder[I == 0 ? 0 : I - 1].b != kNow.b) {
+    if constexpr (I == 0 || kBefore.b != kNow.b) {
       tile_stream<6>(b + 2 * kNow.b * kTileBytes);
       if constexpr (ColTiles > 1) tile_stream<7>(b + (2 * kNow.b + 1) * kTileBytes);
     }
@@ -187,18 +230,53 @@ class TileMicrokernel {
     if constexpr (RowTiles > 1) Dot::template run<2, 5, 6>();
     if constexpr (ColTiles > 1) Dot::template run<1, 4, 7>();
     if constexpr (RowTiles > 1 && ColTiles > 1) Dot::template run<3, 5, 7>();
-    if constexpr (I + 1 < sizeof Scheme::kOrder / sizeof(Pieces)) products<I + 1>(a, b);
+    if constexpr (I + 1 < sizeof Scheme::kOrder / sizeof(Pieces)) {
+      products<RowTiles, ColTiles, I + 1>(a, b);
+    }
   }
 };
 
+// 16 x 16. Scheme has Form, kShifts, and multiply() for the products of a step.
 template <class Scheme>
-RunTile choose_tile(int rows, int cols, Operands) {
-  if (rows > kTileRows) {
-    return cols > kTileRows ? &TileMicrokernel<Scheme, 2, 2>::run
-                            : &TileMicrokernel<Scheme, 2, 1>::run;
+class ShiftedKernel {
+ public:
+  using Sums = Shifted<Scheme::kShifts>;
+
+  static RunTile choose(int, int, Operands) { return &run; }
+
+ private:
+  static void run(const Tile& tile) {
+    constexpr int64_t kStepBytes = TilePanels<typename Scheme::Form>::kStepBytes;
+    const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
+    const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
+    run_steps<Sums>(tile, Scheme::Form::kStep, [&]() HOTLOOPS_LAMBDA_INLINE {
+      Scheme::multiply(a, b);
+      a += kStepBytes;
+      b += kStepBytes;
+    });
+    PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
+    tile_store<0>(pending.sums[0]);
+    tile_store<1>(pending.sums[1]);
+    tile_store<2>(pending.sums[2]);
+    tile_store<3>(pending.sums[3]);
+    leave_pending<Sums>(tile);
   }
-  return cols > kTileRows ? &TileMicrokernel<Scheme, 1, 2>::run
-                          : &TileMicrokernel<Scheme, 1, 1>::run;
-}
+};
+
+// Bfloat16 and bytes as they are.
+struct Bf16Tiles {
+  using Form = WholeForm<uint16_t, ElementType::bf16>;
+  using Dot = DotBf16;
+  using Sum = float;
+  static constexpr Pieces kOrder[] = {{0, 0}};
+};
+
+template <bool ASigned, bool BSigned>
+struct Int8Tiles {
+  using Form = WholeForm<uint8_t, ElementType::u8>;
+  using Dot = DotInt8<ASigned, BSigned>;
+  using Sum = uint32_t;
+  static constexpr Pieces kOrder[] = {{0, 0}};
+};
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -20,6 +20,7 @@ namespace hotloops::HOTLOOPS_ISA {
 
 inline constexpr int kTileRows = 16;
 inline constexpr int kTileRowBytes = 64;
+inline constexpr int kTileCols = 16;  // of 32 bits, of accumulators and B
 inline constexpr int kTileBytes = kTileRows * kTileRowBytes;
 
 // The thread's tile unit is in use from begin_tiles() to end_tiles(): in between no other code that
@@ -68,6 +69,23 @@ struct DotBf16 {
   template <int C, int A, int B>
   HOTLOOPS_INLINE static void run() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+  }
+};
+
+// The same for fours of bytes, in 32 bits, modulo 2^32. Each operand is signed or not.
+template <bool ASigned, bool BSigned>
+struct DotInt8 {
+  template <int C, int A, int B>
+  HOTLOOPS_INLINE static void run() {
+    if constexpr (ASigned && BSigned) {
+      asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+    } else if constexpr (ASigned) {
+      asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+    } else if constexpr (BSigned) {
+      asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+    } else {
+      asm volatile("tdpbuud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+    }
   }
 };
 

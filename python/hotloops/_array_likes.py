@@ -7,6 +7,7 @@ torch).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+# Of products, by name: NumPy itself has no bfloat16.
+_PRODUCT_DTYPES = frozenset(
+    {"float16", "bfloat16", "float32", "float64"}
+    | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
+)
 
 
 def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
@@ -31,11 +37,21 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     castable = all(np.can_cast(array.dtype, result_dtype, "same_kind") for array in (a, b))
-    if result_dtype not in _KERNEL_DTYPES or not castable:
+    if result_dtype.name not in _PRODUCT_DTYPES or not castable:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
-    a, b = prepared(a, result_dtype), prepared(b, result_dtype)
-    return _into(out, lambda target: _core.matmul(a, b, target, precision))
+    # As they are, if there are kernels that sum such operands in the result's type.
+    for dtypes in ((a.dtype, b.dtype), (result_dtype, result_dtype)):
+        x, y = prepared(a, dtypes[0]), prepared(b, dtypes[1])
+        compute = partial(_matmul_core, x, y, precision=precision, name=result_dtype.name)
+        result = _into(out, compute)
+        if result is not NotImplemented:
+            return result
+    return _numpy_matmul(a, b, out, dtype)
+
+
+def _matmul_core(a: Any, b: Any, out: Any, *, precision: str | None, name: str) -> Any:
+    return _core.matmul(a, b, out, precision, name)
 
 
 def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
@@ -48,9 +64,15 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         result = matmul(a, b, _tensors.out_array(out), _tensors.numpy_dtype(dtype), precision)
         return _tensors.result_tensor(result, out)
+    # bfloat16, which NumPy lacks.
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     common = _tensors.promoted(a, b) if dtype is None else dtype
+    name = str(common).removeprefix("torch.")
+    for operands in ((a, b), (a.to(common), b.to(common))):
+        result = _core.matmul(*operands, None, precision, name)
+        if result is not NotImplemented:
+            return _tensors.written(result, out)
     return _tensors.written(torch.matmul(a.to(common), b.to(common)), out)
 
 
@@ -224,9 +246,15 @@ def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _into(out: Any, compute: Callable[[Any], Any]) -> Any:
-    """Return `compute(out)`, or where the core cannot write to `out`, a copy from a new array."""
+    """Return `compute(out)`, or where the core cannot write to `out`, a copy from a new array.
+
+    NotImplemented if it cannot compute that at all.
+    """
     result = compute(out)
-    return _rounded(compute(None), None, out) if result is NotImplemented else result
+    if result is NotImplemented and out is not None:
+        result = compute(None)
+        return result if result is NotImplemented else _rounded(result, None, out)
+    return result
 
 
 def _rounded(result: Any, dtype: Any, out: Any) -> Any:

@@ -60,7 +60,13 @@ def matmul(
     zero [1]_. The number of threads, the batch around a row, the strides of the operands and the
     instruction set (of those with FMA) therefore do not change the result. Component by component
     ``|c - exact| <= n u / (1 - n u) (|a| @ |b|)`` with ``n = min(k, 256) + ceil(k / 256)`` and u
-    the unit roundoff. Other dtypes go to `numpy.matmul`.
+    the unit roundoff.
+
+    Integers of 8 to 64 bits are multiplied exactly and wrap as NumPy's do. float16 and bfloat16
+    (of the package ml_dtypes, or torch's) are summed in float32 and rounded once; on AMX tiles,
+    bfloat16's subnormal numbers count as zero. Where `dtype` names the type of the sums (int32 for
+    int8, uint8 and int16; float32 for the half types), the operands are not converted first. uint16,
+    complex, longdouble, bool and object go to `numpy.matmul`.
 
     Other values of `precision` allow products of bfloat16, summed in float32, where the CPU has a
     tile unit (AMX) and that is faster; elsewhere they change nothing. A float32 is then a sum of
@@ -86,7 +92,7 @@ def matmul(
            [7., 4.]])
     """
     if dtype is None:
-        result = _core.matmul(a, b, out, precision)
+        result = _core.matmul(a, b, out, precision, None)
         if result is not NotImplemented:
             return result
     return _array_likes.matmul(a, b, out, dtype, precision)

@@ -321,7 +321,7 @@ void test_drivers_typed() {
 void test_split_float32(const KernelSet& set) {
   const auto test = [&](Arithmetic arithmetic, std::int64_t more_roundings) {
     const Kernel& kernel = set.matmul[static_cast<int>(arithmetic)][0];
-    if (kernel.name != nullptr) test_shapes_around<float>(kernel, more_roundings);
+    if (kernel.choose != nullptr) test_shapes_around<float>(kernel, more_roundings);
   };
   test(Arithmetic::bf16x6, 8);
   test(Arithmetic::bf16x3, 512);

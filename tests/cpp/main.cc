@@ -23,6 +23,7 @@ int main() {
     testing::test_row_kernels(*entry.kernels);
     testing::test_element_kernels(*entry.kernels);
     testing::test_drivers(*entry.kernels);
+    testing::test_dtypes(*entry.kernels);
     testing::test_backward(*entry.kernels);
     testing::test_training(*entry.kernels);
   }

@@ -70,17 +70,17 @@ struct Call {
                                          .fetch = {a.data(), nullptr}});
     for (std::int64_t i = 0; i + 1 < rows; ++i) {
       for (std::int64_t j = cols; j < c_stride; ++j) {
-        check(std::isnan(c[i * c_stride + j]), kernel.name, " wrote beyond row ", i);
+        check(std::isnan(c[i * c_stride + j]), name_of(kernel), " wrote beyond row ", i);
       }
     }
     if (copies) {
       const auto n = static_cast<std::size_t>(kc);
-      check(same_bits<T>(copied.span(), {a.data(), n}), kernel.name, " copies in passing");
+      check(same_bits<T>(copied.span(), {a.data(), n}), name_of(kernel), " copies in passing");
     }
     if (operands == Operands::packed_a_pack_b) {
       for (std::int64_t p = 0; p < kc; ++p) {
         const auto n = static_cast<std::size_t>(cols);
-        check(same_bits<T>({&packed_b[p * kernel.nr], n}, {&b_at(p, 0), n}), kernel.name,
+        check(same_bits<T>({&packed_b[p * kernel.nr], n}, {&b_at(p, 0), n}), name_of(kernel),
               " packs row ", p, " of b");
       }
     }
@@ -115,7 +115,7 @@ struct Call {
       for (std::int64_t j = 0; j < cols; ++j) {
         const T want = expected(i, j);
         const T got = c_at(i, j);
-        check(got == want || (std::isnan(got) && std::isnan(want)), kernel.name, ' ', rows, 'x',
+        check(got == want || (std::isnan(got) && std::isnan(want)), name_of(kernel), ' ', rows, 'x',
               cols, ' ', what, ": kc = ", kc, ", c[", i, ", ", j, "] is ", got, ", not ", want);
       }
     }
@@ -208,7 +208,7 @@ void test_fused_activations(const KernelSet& set, const Kernel& kernel, const Ch
     for (std::int64_t i = 0; i < choice.rows; ++i) {
       const auto n = static_cast<std::size_t>(choice.cols);
       rows.activate(activation, choice.cols, &plain.c_at(i, 0), &plain.c_at(i, 0));
-      check(same_bits<T>({&fused.c_at(i, 0), n}, {&plain.c_at(i, 0), n}), kernel.name,
+      check(same_bits<T>({&fused.c_at(i, 0), n}, {&plain.c_at(i, 0), n}), name_of(kernel),
             " activation ", static_cast<int>(activation), " in row ", i);
     }
   }
@@ -222,7 +222,7 @@ void test_microkernels(const KernelSet& set) {
   const auto each = [&]<class T> {
     for (const Kernel& kernel : set.matmul[static_cast<int>(kDTypeOf<T>)]) {
       check((kernel.isa == set.isa || set.isa == Isa::amx) && kernel.dtype == kDTypeOf<T>,
-            kernel.name, " in its place");
+            name_of(kernel), " in its place");
       int turn = 0;
       for (int rows = 1; rows <= kernel.mr; ++rows) {
         for (int cols = 1; cols <= kernel.nr; ++cols) {

@@ -22,6 +22,8 @@ void test_element_kernels(const KernelSet& set);
 // The drivers with the kernels in use. Prints a digest of each product: every ISA with FMA has the
 // same ones, on whatever machine.
 void test_drivers(const KernelSet& set);
+// Products of every other arithmetic.
+void test_dtypes(const KernelSet& set);
 // The drivers of the backward pass with the kernels in use. Prints digests, too.
 void test_backward(const KernelSet& set);
 void test_concurrent_calls();

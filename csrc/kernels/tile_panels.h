@@ -1,0 +1,183 @@
+// Panels for the tile unit, whatever the operands' type.
+//
+//   head | step 0: piece 0: tiles | piece 1: tiles | ... | step 1: ...
+//
+// A step is as deep as a tile: kStep values of k. A piece is what one product instruction takes of
+// the operand: the operand itself, or a part of each of its values. Of A, a tile has 16 rows of 64
+// bytes, one after the other; of B, 16 rows of 16 columns, 32 bits each, in which a few values of k
+// lie side by side. What of a tile lies beyond k is zero, what lies beyond the operand's rows or
+// columns is left as it is: it goes into sums that nobody reads.
+
+#pragma once
+
+#include "kernel.h"
+#include "kernels/simd.h"
+#include "kernels/tile_unit.h"
+#include "pack.h"
+
+namespace hotloops::HOTLOOPS_ISA {
+
+// What is known of the values in a panel; in front of its steps.
+struct alignas(64) PanelHead {
+  // Magnitudes' bits in float32: of the smallest one but 0, less 1, and of the largest.
+  uint32_t least_minus_1, largest;
+};
+
+// A product of pieces.
+struct Pieces {
+  int a, b;
+};
+
+// Form makes tiles' rows of operands' values:
+//   T, kType    the operands' type
+//   kStep       values of k in a step
+//   kPieces     of an operand
+//   kTiles      side by side for each piece, 16 rows of A or columns of B in each
+//   a_row       of A: up to kStep values of a row, to the same row of each piece
+//   b_row       of B: the p-th row of each piece's tile, for up to 16 columns
+template <class Form>
+class TilePanels {
+ public:
+  static constexpr int64_t kStepBytes = Form::kPieces * Form::kTiles * kTileBytes;
+
+  static void pack_a(const Piece& piece) {
+    Form form(piece);
+    alignas(64) T rows[Form::kTiles * kTileRows * kPitch];
+    for (int64_t k = 0; k < piece.cols; k += Form::kStep) {
+      const int64_t depth = piece.cols - k < Form::kStep ? piece.cols - k : Form::kStep;
+      char* step = steps(piece.panel) + (piece.col + k) / Form::kStep * kStepBytes;
+      const T* from = static_cast<const T*>(piece.data) + k * piece.col_stride;
+      int64_t stride = piece.row_stride;
+      if (piece.col_stride != 1) {
+        copy(from, piece, piece.rows, depth, rows);
+        from = rows;
+        stride = kPitch;
+      }
+      for (int64_t i = piece.row; i < piece.row + piece.rows; ++i, from += stride) {
+        __builtin_prefetch(from + 2 * stride);
+        form.a_row(from, static_cast<int>(depth),
+                   step + i / kTileRows * kTileBytes + i % kTileRows * kTileRowBytes);
+      }
+    }
+    form.note(piece);
+  }
+
+  static void pack_b(const Piece& piece) {
+    Form form(piece);
+    alignas(64) T rows[Form::kStep * kPitch];
+    const T* from = static_cast<const T*>(piece.data);
+    char* step = steps(piece.panel);
+    for (int64_t k = 0; k < piece.rows; k += Form::kStep, step += kStepBytes) {
+      const int depth =
+          static_cast<int>(piece.rows - k < Form::kStep ? piece.rows - k : Form::kStep);
+      if (piece.col_stride == 1) {
+        pack_step(form, from, piece.row_stride, depth, static_cast<int>(piece.cols), step);
+      } else {
+        copy(from, piece, depth, piece.cols, rows);
+        pack_step(form, rows, kPitch, depth, static_cast<int>(piece.cols), step);
+      }
+      from += Form::kStep * piece.row_stride;
+    }
+    form.note(piece);
+  }
+
+ private:
+  using T = typename Form::T;
+  static constexpr int64_t kPitch = Form::kStep + 16 / static_cast<int>(sizeof(T));
+
+  static char* steps(void* panel) { return static_cast<char*>(panel) + sizeof(PanelHead); }
+
+  static void pack_step(Form& form, const T* rows, int64_t stride, int depth, int cols, char* to) {
+    for (int col = 0; col < cols; col += kTileCols, to += kTileBytes) {
+      const int width = cols - col < kTileCols ? cols - col : kTileCols;
+      for (int p = 0; p < kTileRows; ++p) {
+        form.b_row(rows + col, stride, depth, p, width, to + p * kTileRowBytes);
+      }
+    }
+  }
+
+  // Rows of contiguous values, of an operand that has none.
+  static void copy(const T* from, const Piece& piece, int64_t rows, int64_t cols, T* to) {
+    pack(Form::kType,
+         {.data = from,
+          .row_stride = piece.row_stride,
+          .col_stride = piece.col_stride,
+          .rows = rows,
+          .cols = cols,
+          .row = 0,
+          .col = 0,
+          .panel = to},
+         kPitch);
+  }
+};
+
+// For conversions that zero what is masked off: GCC 12 warns of those without a mask.
+inline constexpr __mmask16 kAll = 0xffff;
+
+// 16 values that are n in memory, 0 behind them; a load of the vector where it can be one.
+template <class T>
+struct Sixteen {
+  typedef T V __attribute__((vector_size(16 * sizeof(T))));
+};
+template <class T>
+HOTLOOPS_INLINE typename Sixteen<T>::V load_sixteen(const T* p, int n) {
+  typename Sixteen<T>::V values = {};
+  if (n >= 16) {
+    __builtin_memcpy(&values, p, sizeof values);
+  } else if (n > 0) {
+    __builtin_memcpy(&values, p, static_cast<size_t>(n) * sizeof(T));
+  }
+  return values;
+}
+
+// Operands that the unit multiplies as they are: bfloat16 and bytes.
+template <class Element, ElementType Type>
+struct WholeForm {
+  using T = Element;
+  static constexpr ElementType kType = Type;
+  static constexpr int kStep = kTileRowBytes / static_cast<int>(sizeof(T));
+  static constexpr int kPieces = 1;
+  static constexpr int kTiles = 2;
+
+  explicit WholeForm(const Piece&) {}
+  void note(const Piece&) {}
+
+  HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
+    typedef uint8_t Bytes __attribute__((vector_size(kTileRowBytes)));
+    Bytes bytes = {};
+    if (n == kStep) {
+      __builtin_memcpy(&bytes, row, sizeof bytes);
+    } else {
+      __builtin_memcpy(&bytes, row, static_cast<size_t>(n) * sizeof(T));
+    }
+    __builtin_memcpy(to, &bytes, sizeof bytes);
+  }
+
+  HOTLOOPS_INLINE void b_row(const T* rows, int64_t stride, int depth, int p, int cols, char* to) {
+    typedef uint32_t U __attribute__((vector_size(64)));
+    constexpr int kSide = 4 / sizeof(T);  // values of k side by side
+    U group = {};
+#pragma GCC unroll 4
+    for (int q = 0; q < kSide; ++q) {
+      const int k = p * kSide + q;
+      if (k >= depth) break;
+      __builtin_prefetch(rows + k * stride + 2 * kTileCols);
+      const auto values = load_sixteen<T>(rows + k * stride, cols);
+      group |= widened<U>(values) << (8 * static_cast<int>(sizeof(T)) * q);
+    }
+    __builtin_memcpy(to, &group, sizeof group);
+  }
+
+ private:
+  template <class U, class V>
+  HOTLOOPS_INLINE static U widened(V values) {
+    if constexpr (sizeof(T) == 1) {
+      return reinterpret_cast<U>(
+          _mm512_maskz_cvtepu8_epi32(kAll, reinterpret_cast<__m128i>(values)));
+    } else {
+      return __builtin_convertvector(values, U);
+    }
+  }
+};
+
+}  // namespace hotloops::HOTLOOPS_ISA
