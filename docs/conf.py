@@ -1,0 +1,66 @@
+"""The documentation site. `nox -s docs` builds it, and runs the code on its pages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hotloops
+
+project = "hotloops"
+author = "the hotloops developers"
+version = release = hotloops.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# ---- Pages are programs ------------------------------------------------------------------------
+
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True  # an assertion that fails on a page fails the build
+nb_execution_timeout = 120
+nb_merge_streams = True
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# What pages import, page_tools, is no part of the package. Their kernels inherit the environment.
+_LIBRARY = str(Path(__file__).parent / "_lib")
+_paths = [_LIBRARY, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _paths))
+
+# ---- The reference is made of docstrings -------------------------------------------------------
+
+autodoc_typehints = "none"  # the docstrings say it in words
+autosummary_generate = True
+autosummary_ignore_module_all = False
+default_role = "autolink"  # in docstrings, `name` is a link if there is something to link to
+numpydoc_show_class_members = False  # autosummary's templates list them
+nitpicky = True
+nitpick_ignore_regex = [
+    # Other packages have references of their own, which a build without a network cannot see.
+    ("py:.*", r"(collections|numpy|torch|jax)\..*"),
+]
+
+# ---- Looks -------------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "hotloops"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "hotloops"},
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "footer_start": ["sphinx-version"],
+    "footer_end": ["theme-version"],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "monokai",
+}
