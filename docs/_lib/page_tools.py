@@ -41,7 +41,6 @@ plt.rcParams.update(
         "font.size": 9,
         "grid.color": "#E4E4E4",
         "legend.frameon": False,
-        "svg.fonttype": "none",  # text stays text
     }
 )
 

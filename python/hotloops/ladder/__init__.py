@@ -44,6 +44,16 @@ def rungs(op: str) -> tuple[Rung, ...]:
         A matmul rung takes matrices ``a`` and ``b``; a relu rung takes a matrix ``x``; a dense rung
         takes ``x``, ``kernel`` and ``bias`` and computes ``relu(x @ kernel + bias)``.
 
+    Returns
+    -------
+    tuple of Rung
+        In the order of their speed, or nearly: it depends on the problem and the machine.
+
+    Raises
+    ------
+    ValueError
+        If there is no such operation.
+
     Examples
     --------
     >>> from hotloops import ladder
