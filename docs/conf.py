@@ -76,11 +76,17 @@ def setup(app: Any) -> None:
 
 html_theme = "pydata_sphinx_theme"
 html_title = "hotloops"
+html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
-    "logo": {"text": "hotloops"},
+    "logo": {
+        "text": "hotloops",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "alt_text": "hotloops: to the first page",
+    },
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "footer_start": ["sphinx-version"],
