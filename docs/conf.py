@@ -33,9 +33,10 @@ nb_render_markdown_format = "gfm"  # which has tables
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-# What pages import, page_tools, is no part of the package. Their kernels inherit the environment.
-_LIBRARY = str(Path(__file__).parent / "_lib")
-_paths = [_LIBRARY, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+# What pages import besides the package: page_tools, and the benchmarks' harness. Their kernels
+# inherit the environment.
+HERE = Path(__file__).parent
+_paths = [str(HERE / "_lib"), str(HERE.parent / "bench"), os.environ.get("PYTHONPATH", "")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _paths))
 
 # ---- The reference is made of docstrings -------------------------------------------------------

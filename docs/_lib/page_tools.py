@@ -6,27 +6,28 @@ Importing it sets up matplotlib. The reasons for measuring in this way are on th
 from __future__ import annotations
 
 import itertools
+import os
 import time
+from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+from harness.machine import Neighbours
 from IPython.display import Markdown
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import hotloops
 from hotloops.ladder import measuring, peers, report, rungs
-from hotloops.ladder.plots import COLOURS, PEAK_COLOUR, PEER_COLOUR
+from hotloops.ladder.plots import COLOURS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hotloops.ladder.report import Section
     from hotloops.ladder.workloads import Workload
 
-__all__ = ["COLOURS", "GREY", "PEAK_COLOUR", "in_turns", "measure_rungs", "ratio", "table"]
-
-GREY = PEER_COLOUR
+__all__ = ["COLOURS", "in_turns", "measure_rungs", "neighbours_noted", "ratio", "table"]
 
 set_matplotlib_formats("svg")
 plt.rcParams.update(
@@ -89,9 +90,24 @@ def measure_rungs(workload: Workload, torch: Any) -> Section:
         for kind, rung, count in contestants
     ]
     trials += measuring.peak_trials(workload, sorted({1, threads}), effort)
-    for _ in measuring.take_turns(trials, effort.rounds):
-        pass
+    with neighbours_noted():
+        for _ in measuring.take_turns(trials, effort.rounds):
+            pass
     return report.make_section(workload, trials)
+
+
+@contextmanager
+def neighbours_noted() -> Iterator[None]:
+    """Print how busy other programs kept the CPUs while something was measured, if they did."""
+    start, neighbours = time.perf_counter(), Neighbours()
+    yield
+    available = (time.perf_counter() - start) * (os.cpu_count() or 1)
+    part = (neighbours.seconds() or 0.0) / available
+    if part > 0.05:
+        print(
+            f"Meanwhile other programs kept the CPUs {part:.0%} busy. Do not believe what was "
+            "measured with several threads: it waits for a thread that has no CPU."
+        )
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> Markdown:
