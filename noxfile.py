@@ -15,7 +15,7 @@ import nox
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "typing", "stubs", "tidy", "cpp", "neon", "tests"]
+nox.options.sessions = ["lint", "typing", "stubs", "tidy", "cpp", "neon", "docs", "tests"]
 
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -106,6 +106,18 @@ def neon(session: nox.Session) -> None:
             session.skip(f"{tool} is not installed")
     install_group(session, "build")
     run_preset(session, "aarch64")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in docs/_build/html; its pages run as programs."""
+    session.install(".[docs]")
+    for built in ("_build/html", "api/generated"):
+        shutil.rmtree(ROOT / "docs" / built, ignore_errors=True)
+    session.run(
+        *("python", "-m", "sphinx", "-W", "--keep-going", "--fresh-env", "-b", "html"),
+        *("docs", "docs/_build/html", *session.posargs),
+    )
 
 
 @nox.session

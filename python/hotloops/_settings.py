@@ -31,7 +31,7 @@ def get_num_threads() -> int:
     """Return how many threads a call from this thread may use.
 
     At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores). One in a process
-    made by `os.fork` after its parent used threads: OpenMP's do not survive it.
+    made by ``os.fork`` after its parent used threads: OpenMP's do not survive it.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Set how many threads calls may use, in all threads of the process.
 
-    The setting is OpenMP's own, so `threadpoolctl` sees and changes the same number. A build
+    The setting is OpenMP's own, so ``threadpoolctl`` sees and changes the same number. A build
     without OpenMP stays at one thread.
 
     Parameters

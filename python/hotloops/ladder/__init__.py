@@ -14,13 +14,13 @@ loop over array elements
 ``python -m hotloops ladder`` measures all of them on this machine; the package's modules are its
 parts:
 
-- `rung`: what a rung is;
-- `matmul_rungs`, `relu_rungs`, `dense_rungs`: the rungs, worth reading in this order;
-- `workloads`: the inputs, and how a result is checked before it is timed;
-- `peers`: NumPy and torch, and the number of threads that everyone may use;
-- `measuring`: trials that take turns, and the measured peaks;
-- `report`, `tables`, `plots`: what is made of the measurements;
-- `runner`: the command.
+- ``rung``: what a rung is;
+- ``matmul_rungs``, ``relu_rungs``, ``dense_rungs``: the rungs, worth reading in this order;
+- ``workloads``: the inputs, and how a result is checked before it is timed;
+- ``peers``: NumPy and torch, and the number of threads that everyone may use;
+- ``measuring``: trials that take turns, and the measured peaks;
+- ``report``, ``tables``, ``plots``: what is made of the measurements;
+- ``runner``: the command.
 """
 
 from __future__ import annotations
@@ -43,6 +43,16 @@ def rungs(op: str) -> tuple[Rung, ...]:
     op : {"matmul", "relu", "dense"}
         A matmul rung takes matrices ``a`` and ``b``; a relu rung takes a matrix ``x``; a dense rung
         takes ``x``, ``kernel`` and ``bias`` and computes ``relu(x @ kernel + bias)``.
+
+    Returns
+    -------
+    tuple of Rung
+        In the order of their speed, or nearly: it depends on the problem and the machine.
+
+    Raises
+    ------
+    ValueError
+        If there is no such operation.
 
     Examples
     --------

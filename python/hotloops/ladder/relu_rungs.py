@@ -99,7 +99,7 @@ RELU_RUNGS = (
     ),
     Rung(
         name="(abs(x) + x) / 2",
-        idea="Arithmetic instead of a branch; NumPy makes two temporaries as large as x.",
+        idea="Arithmetic instead of a branch; but three passes over memory.",
         language="NumPy",
         run=half_of_sum,
     ),

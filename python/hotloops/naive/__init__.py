@@ -2,8 +2,8 @@
 
 Each function here takes the same arguments as its fast twin and gives the same answer: array-likes
 (lists included) in, NumPy array out; torch tensors in, torch tensor out. The work itself is done
-by a few plain loops on lists of Python numbers, at the top of `forward` and `backward` and in
-`elementwise` and `_einsum`; everything else is wrapping.
+by a few plain loops on lists of Python numbers, at the top of ``forward`` and ``backward`` and
+in ``elementwise`` and ``_einsum``; everything else is wrapping.
 
 "The same answer" means, for the kinds of numbers there are:
 

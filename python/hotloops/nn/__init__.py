@@ -2,8 +2,8 @@
 
 `Sequential` is a stack of `Dense` and `Activation` layers. `Neuron` is a single neuron, trained by
 a classic loop. Training runs in C++, on the same products as `hotloops.matmul`, and does not come
-back to Python from step to step: exclusive or takes about two microseconds an epoch. What it does
-is written out in plain Python in `hotloops.nn.naive`.
+back to Python from step to step: exclusive or takes microseconds an epoch. What it does is written
+out in plain Python in `hotloops.nn.naive`.
 
 >>> import numpy as np
 >>> from hotloops.nn import Dense, Sequential

@@ -44,6 +44,13 @@ class History:
 class ActivationStatistics(NamedTuple):
     """Mean and standard deviation of what comes out of a layer.
 
+    Attributes
+    ----------
+    layer : str
+        Its name.
+    mean, std : float
+        Over samples and units.
+
     Examples
     --------
     >>> ActivationStatistics("dense_1", mean=0.0, std=1.0).std

@@ -101,7 +101,18 @@ class Dense:
         return place.parameters[begin:][: self.units] if self.use_bias else None
 
     def count_params(self, inputs: int) -> int:
-        """Return the number of weights for so many inputs."""
+        """Return the number of weights.
+
+        Parameters
+        ----------
+        inputs : int
+            How many values go in.
+
+        Returns
+        -------
+        int
+            Those of the kernel and the bias.
+        """
         return (inputs + self.use_bias) * self.units
 
     def _placed(self) -> Place:
@@ -149,7 +160,18 @@ class Activation:
         self.name: str | None = None  # until it is part of a model
 
     def count_params(self, inputs: int) -> int:  # noqa: ARG002
-        """Return 0: there are no weights."""
+        """Return 0: there are no weights.
+
+        Parameters
+        ----------
+        inputs : int
+            How many values go in.
+
+        Returns
+        -------
+        int
+            Zero.
+        """
         return 0
 
 

@@ -233,7 +233,13 @@ class Stack:
         return [array for array in arrays if array is not None]
 
     def count_params(self) -> int:
-        """Return how many weights there are."""
+        """Return how many weights there are.
+
+        Returns
+        -------
+        int
+            Those of all layers.
+        """
         self.build()
         return self._parameters.size
 

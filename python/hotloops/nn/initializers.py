@@ -51,37 +51,142 @@ Initializer = Callable[[Shape, np.random.Generator], NDArray[Any]]
 
 
 def zeros(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:  # noqa: ARG001
-    """Return zeros. They are for biases: units whose weights are equal would stay equal."""
+    """Return zeros.
+
+    They are for biases: units whose weights are equal would stay equal.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of any length.
+    rng : numpy.random.Generator
+        Is not used.
+
+    Returns
+    -------
+    ndarray
+        Zeros of this shape.
+    """
     return np.zeros(shape)
 
 
 def normal(shape: Shape, rng: np.random.Generator, *, stddev: float = 0.05) -> NDArray[Any]:
-    """Draw normal numbers of mean 0."""
+    """Draw normal numbers of mean 0.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of any length.
+    rng : numpy.random.Generator
+        Where the numbers come from.
+    stddev : float, optional
+        Their standard deviation.
+
+    Returns
+    -------
+    ndarray
+        Of this shape, float64.
+    """
     return rng.normal(0, stddev, shape)
 
 
 def uniform(shape: Shape, rng: np.random.Generator, *, limit: float = 0.05) -> NDArray[Any]:
-    """Draw uniform numbers from ``-limit`` to ``limit``."""
+    """Draw uniform numbers from ``-limit`` to ``limit``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of any length.
+    rng : numpy.random.Generator
+        Where the numbers come from.
+    limit : float, optional
+        The largest number.
+
+    Returns
+    -------
+    ndarray
+        Of this shape, float64.
+    """
     return rng.uniform(-limit, limit, shape)
 
 
 def glorot_normal(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw normal numbers of variance ``2 / (inputs + units)``. Also called `xavier_normal`."""
+    """Draw normal numbers of variance ``2 / (inputs + units)``.
+
+    Also called `xavier_normal`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Inputs and units.
+    rng : numpy.random.Generator
+        Where the numbers come from.
+
+    Returns
+    -------
+    ndarray
+        Of this shape, float64.
+    """
     return rng.normal(0, math.sqrt(2 / sum(_fans(shape))), shape)
 
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw uniform numbers of variance ``2 / (inputs + units)``. Also called `xavier_uniform`."""
+    """Draw uniform numbers of variance ``2 / (inputs + units)``.
+
+    Also called `xavier_uniform`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Inputs and units.
+    rng : numpy.random.Generator
+        Where the numbers come from.
+
+    Returns
+    -------
+    ndarray
+        Of this shape, float64.
+    """
     return uniform(shape, rng, limit=math.sqrt(6 / sum(_fans(shape))))
 
 
 def he_normal(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw normal numbers of variance ``2 / inputs``. Also called `kaiming_normal`."""
+    """Draw normal numbers of variance ``2 / inputs``.
+
+    Also called `kaiming_normal`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Inputs and units.
+    rng : numpy.random.Generator
+        Where the numbers come from.
+
+    Returns
+    -------
+    ndarray
+        Of this shape, float64.
+    """
     return rng.normal(0, math.sqrt(2 / _fans(shape)[0]), shape)
 
 
 def he_uniform(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw uniform numbers of variance ``2 / inputs``. Also called `kaiming_uniform`."""
+    """Draw uniform numbers of variance ``2 / inputs``.
+
+    Also called `kaiming_uniform`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Inputs and units.
+    rng : numpy.random.Generator
+        Where the numbers come from.
+
+    Returns
+    -------
+    ndarray
+        Of this shape, float64.
+    """
     return uniform(shape, rng, limit=math.sqrt(6 / _fans(shape)[0]))
 
 
@@ -107,6 +212,21 @@ _NAMED: dict[str, Initializer] = {
 
 def get(initializer: str | Initializer) -> Initializer:
     """Return the initializer of that name; a function is returned as it is.
+
+    Parameters
+    ----------
+    initializer : str or callable
+        The name of one of these functions, or a function like them.
+
+    Returns
+    -------
+    callable
+        What takes a shape and a generator and returns an array.
+
+    Raises
+    ------
+    ValueError
+        If there is no initializer of that name.
 
     Examples
     --------

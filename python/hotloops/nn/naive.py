@@ -53,7 +53,17 @@ class Neuron:
         self.weights = [2 * random.random_sample() - 1 for _ in range(inputs)]
 
     def fit(self, x: Matrix, targets: Row, *, iterations: int = 10_000) -> None:
-        """Train in place, from all samples at once."""
+        """Train in place, from all samples at once.
+
+        Parameters
+        ----------
+        x : list of list of float
+            Samples.
+        targets : list of float
+            What the answers should be, from -1 to 1.
+        iterations : int
+            How often all samples are learned from.
+        """
         for _ in range(iterations):
             step = [0.0] * len(self.weights)
             for sample, target, y in zip(x, targets, self.predict(x), strict=True):
@@ -64,7 +74,18 @@ class Neuron:
                 self.weights[i] += change
 
     def predict(self, x: Matrix) -> Row:
-        """Return the answers to samples."""
+        """Return the answers to samples.
+
+        Parameters
+        ----------
+        x : list of list of float
+            Samples.
+
+        Returns
+        -------
+        list of float
+            Numbers from -1 to 1.
+        """
         answers = []
         for sample in x:
             total = 0.0
@@ -99,6 +120,20 @@ class Layer:
 def forward(layers: list[Layer], x: Row) -> list[Row]:
     """Return the sample, and what comes out of each layer.
 
+    Parameters
+    ----------
+    layers : list of Layer
+        First to last.
+    x : list of float
+        A sample.
+
+    Returns
+    -------
+    list of list of float
+        One more than there are layers.
+
+    Examples
+    --------
     >>> forward([Layer([[1.0, -1.0], [2.0, 0.0]], [0.5, 0.5], "relu")], [1.0, 2.0])
     [[1.0, 2.0], [5.5, 0]]
     """
@@ -115,10 +150,25 @@ def forward(layers: list[Layer], x: Row) -> list[Row]:
 def backward(layers: list[Layer], outputs: list[Row], slopes: Row) -> list[tuple[Matrix, Row]]:
     """Return the gradients of each layer's kernel and bias.
 
-    ``outputs`` are those of `forward`, ``slopes`` the derivatives of the loss by the last of them.
     From the last layer to the first: what each sum is to blame for follows from what its output is;
     a weight's share is that times what came in; and the blame of what came in is passed on.
 
+    Parameters
+    ----------
+    layers : list of Layer
+        First to last.
+    outputs : list of list of float
+        What `forward` returned.
+    slopes : list of float
+        The derivatives of the loss by the last of the outputs.
+
+    Returns
+    -------
+    list of tuple
+        For each layer, first to last, the gradients of its kernel and of its bias.
+
+    Examples
+    --------
     >>> layers = [Layer([[2.0], [3.0]], [0.0])]
     >>> backward(layers, forward(layers, [5.0, 7.0]), [1.0])
     [([[5.0], [7.0]], [1.0])]
@@ -140,8 +190,26 @@ def train(
 ) -> Row:
     """Train in place by gradient descent on all samples together; return the loss of each epoch.
 
-    ``loss`` is "mse", "binary_crossentropy" or "categorical_crossentropy".
+    Parameters
+    ----------
+    layers : list of Layer
+        First to last.
+    x, y : list of list of float
+        Samples, and what the outputs should be.
+    loss : {"mse", "binary_crossentropy", "categorical_crossentropy"}
+        What is minimized: its mean over the samples.
+    learning_rate : float
+        Length of a step, in gradients.
+    epochs : int
+        How many steps to take.
 
+    Returns
+    -------
+    list of float
+        Before each step.
+
+    Examples
+    --------
     >>> line = Layer([[0.0]], [0.0])
     >>> x, y = [[1.0], [3.0]], [[3.0], [7.0]]
     >>> losses = train([line], x, y, loss="mse", learning_rate=0.1, epochs=1000)

@@ -61,11 +61,28 @@ class Linear(torch.nn.Linear):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``activation(x @ weight.T + bias)``."""
+        """Return ``activation(x @ weight.T + bias)``.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., in_features)
+            Inputs, in rows.
+
+        Returns
+        -------
+        Tensor, shape (..., out_features)
+            As `hotloops.torch.linear`.
+        """
         return linear(x, self.weight, self.bias, self.activation)
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses of the repr."""
+        """Return what stands between the parentheses of the repr.
+
+        Returns
+        -------
+        str
+            Sizes, and the activation if there is one.
+        """
         text = super().extra_repr()
         return text if self.activation is None else f"{text}, activation={self.activation!r}"
 
