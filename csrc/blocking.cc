@@ -66,6 +66,10 @@ std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches
   return even_block(n, most, kernel.nr);
 }
 
+std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc) {
+  return round_up(panels.b_head_bytes + ceil_div(kc, panels.k_step) * panels.b_step_bytes, 64);
+}
+
 Grid choose_grid(std::int64_t row_panels, std::int64_t col_panels, int threads) {
   Grid best{.rows = 1, .cols = 1};
   if (threads == 1) return best;

@@ -23,6 +23,9 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std
 // Columns of B that are packed and used together, a multiple of nr.
 std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n);
 
+// Of a packed panel of B, for so many values of k; a multiple of a cache line.
+std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc);
+
 // The threads of a team as a grid over the panels of rows and columns of C; not more than there are
 // panels.
 struct Grid {

@@ -98,7 +98,8 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* sum
 }  // namespace
 
 bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
-  return kernel.dots != nullptr && (is_dot_product(args) || is_rows_times_columns(kernel, args));
+  return kernel.dots != nullptr && args.packed_b.data == nullptr &&
+         (is_dot_product(args) || is_rows_times_columns(kernel, args));
 }
 
 std::int64_t dot_products_bytes(const Kernel& kernel) {

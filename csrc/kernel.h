@@ -152,6 +152,10 @@ struct Piece {
 struct Panels {
   void (*pack_a)(const Piece& piece);
   void (*pack_b)(const Piece& piece);
+  // The values of B back, rows and columns of them, into rows so many values apart. Of pieces that
+  // are not the whole number: what they are together.
+  void (*unpack_b)(const void* panel, std::int64_t rows, std::int64_t cols, void* values,
+                   std::int64_t stride);
   std::int64_t a_bytes;       // of a panel of mr rows, whatever its depth
   std::int64_t b_head_bytes;  // of a panel of nr columns, and for each
   std::int64_t b_step_bytes;  // k_step values of k

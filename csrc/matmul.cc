@@ -33,7 +33,8 @@ struct Batch {
     // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
     // the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
-    const bool may_swap = kernel.a_type == kernel.b_type && args.epilogue.bias == nullptr;
+    const bool may_swap = kernel.a_type == kernel.b_type && args.epilogue.bias == nullptr &&
+                          args.packed_b.data == nullptr;
     if ((columns || (args.n == 1 && args.m > 1)) && may_swap) transpose();
   }
 
@@ -186,7 +187,7 @@ void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const M
   if (items == 0 || m == 0 || n == 0) return;
 
   // A part of C at a time is summed in a buffer, which shares L2 with the block of B.
-  constexpr std::int64_t kMostRows = 256;
+  constexpr std::int64_t kMostRows = 1024;
   const std::int64_t nr = kernels.front().nr;
   const std::int64_t most_panels = 512 / nr;
   const std::int64_t row_parts = ceil_div(m, kMostRows);
@@ -221,7 +222,11 @@ void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const M
       share.m = rows.size();
       share.n = cols.size();
       share.a = from(item.a, rows.begin, 0, kernel.a_type);
-      share.b = from(item.b, 0, cols.begin, kernel.b_type);
+      if (item.packed_b.data != nullptr) {
+        share.packed_b.data += cols.begin / nr * item.packed_b.column_bytes;
+      } else {
+        share.b = from(item.b, 0, cols.begin, kernel.b_type);
+      }
       share.c = {.data = sums, .row_stride = share.n, .col_stride = 1};
       if (item.epilogue.bias != nullptr) {
         share.epilogue.bias = at(item.epilogue.bias, cols.begin, kernel.dtype);

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -10,13 +11,22 @@
 
 namespace hotloops {
 
+// A B of which all panels have been packed (see packed.h): column panel after column panel, each
+// with its blocks of k, first to last.
+struct PackedView {
+  const std::byte* data = nullptr;  // null: there is none
+  std::int64_t column_bytes = 0;    // from one column panel to the next
+  std::int64_t block_bytes = 0;     // from one block of k to the next
+};
+
 // C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
 // itself. A residual has the strides of C.
 struct MatmulArgs {
   std::int64_t m, n, k;
   ConstView a, b;
   View c;
-  Epilogue epilogue;  // not softmax
+  Epilogue epilogue;      // not softmax
+  PackedView packed_b{};  // in place of b, for the one kernel that is to be chosen from
 };
 
 // NumPy's limit, the highest of the array libraries.

@@ -33,10 +33,6 @@ constexpr std::int64_t kMaxTileBytes = 4096;
 
 std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, 64); }
 
-std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc) {
-  return aligned(panels.b_head_bytes + ceil_div(kc, panels.k_step) * panels.b_step_bytes);
-}
-
 template <class T>
 void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols, void* dst,
                   std::int64_t dst_rows, std::int64_t dst_cols, std::int64_t m, std::int64_t n) {
@@ -133,7 +129,8 @@ class Product {
     in_sight_ = next_block_of_b(b, own, cols);
     for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
       PanelInProgress next = next_panel_of_a(b, panel, cols);
-      const bool first = panel == panels_.begin && !plan_.b_in_place;
+      const bool first =
+          panel == panels_.begin && !plan_.b_in_place && args_.packed_b.data == nullptr;
       if (first && shared) {
         run_tiles(b, panel, own, true, next);
         team_.barrier();  // until all of the block is there
@@ -216,6 +213,8 @@ class Product {
       const ConstView in_place = from(args_.b, b.k, j, kernel_.b_type);
       if (plan_.b_in_place) {
         tile.b = in_place.data;
+      } else if (args_.packed_b.data != nullptr) {
+        tile.b = packed_before(b, col);
       } else {
         void* panel_of_b = packed_panel(b, col);
         tile.b = panel_of_b;
@@ -260,6 +259,11 @@ class Product {
     }
   }
 
+  [[nodiscard]] const void* packed_before(const BlockOfB& b, std::int64_t col) const {
+    return args_.packed_b.data + (b.first_col + col) / kernel_.nr * args_.packed_b.column_bytes +
+           b.k / kernel_.kc * args_.packed_b.block_bytes;
+  }
+
   [[nodiscard]] void* packed_panel(const BlockOfB& b, std::int64_t col) const {
     if (!plan_.b_kept) return own_b_panel_;
     return b_panels_ + col / kernel_.nr * b_panel_bytes(kernel_.panels, b.kc);
@@ -270,10 +274,16 @@ class Product {
   }
 
   // A tile that the kernel's panels cannot hold, of these operands, by its plain kernel.
-  void run_plain(const ConstView& a, const ConstView& b, Tile tile) {
+  void run_plain(const ConstView& a, ConstView b, Tile tile) {
     finish_pending();  // it may be of the same tile of C
     const Kernel& plain = *kernel_.plain;
     const int rows = tile.rows;
+    // Of a B packed before there is nothing else left.
+    alignas(64) std::byte unpacked[kMaxTileBytes / 32 * kKc];
+    if (args_.packed_b.data != nullptr) {
+      kernel_.panels.unpack_b(tile.b, tile.kc, tile.cols, unpacked, kernel_.nr);
+      b = {.data = unpacked, .row_stride = kernel_.nr, .col_stride = 1};
+    }
     void* a_panel = plain_panels_;
     void* b_panel = plain_panels_ + aligned(plain.panels.a_bytes);
     plain.panels.pack_b({.data = b.data,
@@ -378,7 +388,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     : kernel(&the_kernel), row_panels(ceil_div(args.m, the_kernel.mr)) {
   const Panels& panels = the_kernel.panels;
   const std::int64_t kc = std::min(args.k, the_kernel.kc);
-  lead = choose_lead(the_kernel, args.c, args.n);
+  const bool packed = args.packed_b.data != nullptr;
+  lead = packed ? 0 : choose_lead(the_kernel, args.c, args.n);
   nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
 
   // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
@@ -387,20 +398,20 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const CacheSizes& caches = cache_sizes();
   const bool b_in_rows = args.b.col_stride == 1;
   const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
-  b_in_place = !panels.always && b_in_rows && (row_panels <= 2 || b_close);
-  b_kept = !b_in_place && row_panels > 1;
+  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close);
+  b_kept = !b_in_place && !packed && row_panels > 1;
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
   const bool a_close =
       (args.a.col_stride == 1
            ? span_bytes(the_kernel.mr, args.a.row_stride, the_kernel.a_type)
            : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
   // The microkernel has no words for packing B while reading A in place.
-  a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || !b_in_rows);
+  a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
 
   const std::int64_t b_panel = b_panel_bytes(panels, kc);
   a_bytes = 0;
   if (!a_in_place) a_bytes += 2 * aligned(panels.a_bytes);
-  if (!b_in_place && !b_kept) a_bytes = 2 * aligned(panels.a_bytes) + b_panel;
+  if (!b_in_place && !packed && !b_kept) a_bytes = 2 * aligned(panels.a_bytes) + b_panel;
   a_bytes += tail_bytes(the_kernel);
   one_tile = a_in_place && b_in_place && row_panels == 1 && args.n <= the_kernel.nr &&
              args.k <= the_kernel.kc && args.c.col_stride == 1;

@@ -50,6 +50,8 @@ SIGNATURES = {
     "where": "(condition, x, y, /, out=None)",
     "where_greater": "(a, b, x, y, /, out=None)",
     "einsum": "(subscripts, *operands, out=None, optimize=True)",
+    "pack": "(b, *, precision=None)",
+    "PackedMatrix": "(b, precision=None)",
     "dense_vjp": "(x, kernel, bias=None, *, activation=None)",
     "matmul_vjp": "(a, b, /)",
     "relu_vjp": "(x, /)",

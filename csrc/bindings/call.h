@@ -45,6 +45,9 @@ inline constexpr std::pair<std::string_view, Arithmetic> kPrecisionNames[] = {
 // Throws std::invalid_argument, in the name of `function`, if there is none.
 Arithmetic precision_named(std::string_view function, pybind11::handle name);
 
+// The name of f32 or one of its bfloat16 arithmetics.
+std::string_view name_of_precision(Arithmetic precision);
+
 // How operands of that type are multiplied.
 inline Arithmetic arithmetic_of(DType dtype, Arithmetic float32) {
   return dtype == DType::f32 ? float32 : Arithmetic::f64;

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
   // HOTLOOPS_ISA may ask for what this CPU lacks; better said at import than at the first product.
   static_cast<void>(hotloops::active_kernels());
   hotloops::register_operations(m);
+  hotloops::register_packing(m);
   hotloops::register_elementwise(m);
   hotloops::register_vjp(m);
   hotloops::register_settings(m);

@@ -16,6 +16,8 @@
 #include "bindings/array.h"
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/packing.h"
+#include "bindings/products.h"
 #include "dense.h"
 #include "dispatch.h"
 #include "matmul.h"
@@ -139,45 +141,14 @@ py::object output(py::handle out, const Array& like, ElementType type,
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
 
-// How operands of two types are multiplied, and what type the result then has.
-struct Rule {
-  ElementType a, b;
-  Arithmetic arithmetic;
-  ElementType result;
-};
-
-// As NumPy promotes: int8 and uint8 to int16.
-constexpr Rule kRules[] = {
-    {ElementType::f32, ElementType::f32, Arithmetic::f32, ElementType::f32},
-    {ElementType::f64, ElementType::f64, Arithmetic::f64, ElementType::f64},
-    {ElementType::bf16, ElementType::bf16, Arithmetic::bf16, ElementType::bf16},
-    {ElementType::f16, ElementType::f16, Arithmetic::f16, ElementType::f16},
-    {ElementType::i8, ElementType::i8, Arithmetic::i8, ElementType::i8},
-    {ElementType::u8, ElementType::u8, Arithmetic::u8, ElementType::u8},
-    {ElementType::i8, ElementType::u8, Arithmetic::i8u8, ElementType::i16},
-    {ElementType::u8, ElementType::i8, Arithmetic::u8i8, ElementType::i16},
-    {ElementType::i16, ElementType::i16, Arithmetic::i16, ElementType::i16},
-    {ElementType::i32, ElementType::i32, Arithmetic::i32, ElementType::i32},
-    {ElementType::u32, ElementType::u32, Arithmetic::i32, ElementType::u32},
-    {ElementType::i64, ElementType::i64, Arithmetic::i64, ElementType::i64},
-    {ElementType::u64, ElementType::u64, Arithmetic::i64, ElementType::u64},
-};
-
-const Rule* find_rule(ElementType a, ElementType b) {
-  const auto* rule =
-      std::ranges::find_if(kRules, [=](const Rule& r) { return r.a == a && r.b == b; });
-  return rule == std::end(kRules) ? nullptr : rule;
-}
-
 // A product of operands of known types.
 struct TypedProduct {
   std::span<const Kernel> kernels;
   ElementType result;
   Narrowing narrowing{};  // unless the sums are the result
 
-  TypedProduct(const Rule& rule, ElementType wanted, Arithmetic float32)
-      : kernels(matmul_kernels(rule.arithmetic == Arithmetic::f32 ? float32 : rule.arithmetic)),
-        result(wanted) {
+  TypedProduct(std::span<const Kernel> choice, ElementType wanted)
+      : kernels(choice), result(wanted) {
     if (size_of(wanted) < size_of(kernels.front().dtype)) {
       narrowing = {.type = wanted, .row = active_kernels().narrow[static_cast<int>(wanted)]};
     }
@@ -196,7 +167,7 @@ struct TypedProduct {
 
 // The type that the caller names, if kernels for operands by `rule` can make it: the rule's own,
 // that of the sums, or for bytes 16 bits. False: it is another one's to find out.
-bool find_result(const Rule& rule, py::handle name, ElementType& result) {
+bool find_result(const ProductRule& rule, py::handle name, ElementType& result) {
   result = rule.result;
   if (name.is_none()) return true;
   const auto wanted = name.cast<std::string_view>();
@@ -210,7 +181,26 @@ bool find_result(const Rule& rule, py::handle name, ElementType& result) {
     return is(ElementType::f32);
   }
   if (!bytes && rule.arithmetic != Arithmetic::i16) return false;
-  return is(ElementType::i32) || is(ElementType::u32) || (bytes && is(ElementType::i16));
+  return is(ElementType::i32) || (rule.arithmetic == Arithmetic::u8 && is(ElementType::u32)) ||
+         (bytes && is(ElementType::i16));
+}
+
+// A packed matrix as the array that it was, but for its memory.
+Array stand_in(const PackedArray& packed, const std::array<std::int64_t, 2>& shape) {
+  Array array{};
+  array.api = packed.api;
+  array.type = packed.type;
+  array.ndim = 2;
+  array.shape = shape.data();
+  return array;
+}
+
+// The kernel for a left operand by `rule` and a packed right one: the one that packed it, or where
+// bytes are signed or not only in the left operand, its sibling.
+std::span<const Kernel> kernel_for(const ProductRule& rule, const PackedArray& packed) {
+  const Kernel& own = packed.matrix.kernel();
+  const bool same = find_product_rule(packed.type, packed.type)->arithmetic == rule.arithmetic;
+  return {same ? &own : kernels_of(rule, packed.precision).data(), 1};
 }
 
 // `dtype_name` is NumPy's name of the result's type, or None for what the operands' promote to.
@@ -219,10 +209,19 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   const Arithmetic precision = precision_named("matmul", precision_name);
   Array a;
   Array b;
-  if (!view_elements(a_object, a) || !view_elements(b_object, b) || a.api != b.api) {
+  if (!view_elements(a_object, a)) return not_implemented();
+  const PackedArray* packed = nullptr;
+  std::array<std::int64_t, 2> packed_shape;
+  if (!view_elements(b_object, b)) {
+    packed = as_packed(b_object);
+    if (packed == nullptr) return not_implemented();
+    check_packed("matmul", "b", *packed, precision_name);
+    packed_shape = {packed->matrix.rows(), packed->matrix.cols()};
+    b = stand_in(*packed, packed_shape);
+  } else if (a.api != b.api) {
     return not_implemented();
   }
-  const Rule* rule = find_rule(a.type, b.type);
+  const ProductRule* rule = find_product_rule(a.type, b.type);
   ElementType type{};
   if (rule == nullptr || !find_result(*rule, dtype_name, type)) return not_implemented();
   Product product(a, b, false, kMatmulNames);
@@ -230,7 +229,9 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   py::object array = output(out, a, type, product.result_shape(), {&a, &b}, c);
   if (!array) return not_implemented();
   product.write_to(c);
-  TypedProduct(*rule, type, precision).run(product);
+  if (packed != nullptr) product.args.packed_b = packed->matrix.view();
+  TypedProduct(packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision), type)
+      .run(product);
   return finish(out, std::move(array), c);
 }
 
@@ -258,14 +259,16 @@ constexpr Names dense_names(bool transposed) {
       .function = transposed ? "linear" : "dense", .a = "x", .b = transposed ? "weight" : "kernel"};
 }
 
-Product dense_product(const Array& x, const Array& kernel, const Array* bias, bool transposed) {
+// A packed weight of `linear` is a kernel already: not `in_rows`, one for each unit.
+Product dense_product(const Array& x, const Array& kernel, const Array* bias, bool transposed,
+                      bool in_rows) {
   const Names names = dense_names(transposed);
   if (kernel.ndim != 2) {
     refuse(names,
            std::string(names.b) + " has " + counted(kernel.ndim, "dimension") + " but 2 are needed",
            x, kernel);
   }
-  const Product product(x, kernel, transposed, names);
+  const Product product(x, kernel, in_rows, names);
   if (bias != nullptr && (bias->ndim != 1 || bias->shape[0] != product.args.n)) {
     throw std::invalid_argument(std::string(names.function) + ": bias has shape " +
                                 shape_text(*bias) + " but (" + std::to_string(product.args.n) +
@@ -277,9 +280,9 @@ Product dense_product(const Array& x, const Array& kernel, const Array* bias, bo
 py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<Shape>& bias,
                       bool transposed) {
   const Array bias_array = bias ? of_shape(*bias) : Array{};
-  return as_tuple(
-      dense_product(of_shape(x), of_shape(kernel), bias ? &bias_array : nullptr, transposed)
-          .result_shape());
+  return as_tuple(dense_product(of_shape(x), of_shape(kernel), bias ? &bias_array : nullptr,
+                                transposed, transposed)
+                      .result_shape());
 }
 
 // dense, or linear where `transposed`.
@@ -295,12 +298,25 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   Array residual;
   const bool has_bias = !bias_object.is_none();
   const bool has_residual = !residual_object.is_none();
-  if (!view(x_object, x) || !view(kernel_object, kernel) || !same_kind(x, kernel) ||
-      (has_bias && (!view(bias_object, bias) || !same_kind(x, bias))) ||
+  if (!view(x_object, x)) return not_implemented();
+  const PackedArray* packed = nullptr;
+  std::array<std::int64_t, 2> packed_shape;
+  if (!view(kernel_object, kernel)) {
+    packed = as_packed(kernel_object);
+    if (packed == nullptr || packed->type != x.type) return not_implemented();
+    const Names names = dense_names(transposed);
+    check_packed(names.function, names.b, *packed, precision_name);
+    packed_shape = {packed->matrix.rows(), packed->matrix.cols()};
+    kernel = stand_in(*packed, packed_shape);
+  } else if (!same_kind(x, kernel)) {
+    return not_implemented();
+  }
+  if ((has_bias && (!view(bias_object, bias) || !same_kind(x, bias))) ||
       (has_residual && (!view(residual_object, residual) || !same_kind(x, residual)))) {
     return not_implemented();
   }
-  Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed);
+  Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed,
+                                  transposed && packed == nullptr);
   if (has_bias && bias.shape[0] > 1 && bias.strides[0] != 1) return not_implemented();
   Array y;
   py::object array = output(out, x, x.type, product.result_shape(), {&x, &kernel}, y);
@@ -310,9 +326,13 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   product.args.epilogue = {.bias = has_bias ? bias.data : nullptr,
                            .residual = has_residual ? residual.data : nullptr,
                            .activation = activation};
+  std::span<const Kernel> kernels = matmul_kernels(arithmetic_of(x.dtype, precision));
+  if (packed != nullptr) {
+    product.args.packed_b = packed->matrix.view();
+    kernels = {&packed->matrix.kernel(), 1};
+  }
   compute(product.work(), [&](int threads) {
-    dense(matmul_kernels(arithmetic_of(x.dtype, precision)), row_kernels(x.dtype), product.args,
-          product.batch_dims(), threads);
+    dense(kernels, row_kernels(x.dtype), product.args, product.batch_dims(), threads);
   });
   return finish(out, std::move(array), y);
 }
@@ -368,6 +388,12 @@ Arithmetic precision_named(std::string_view function, py::handle name) {
   for (const auto& [known, arithmetic] : kPrecisionNames)
     message += ", '" + std::string(known) + "'";
   throw std::invalid_argument(message);
+}
+
+std::string_view name_of_precision(Arithmetic precision) {
+  const auto* found = std::ranges::find(kPrecisionNames, precision,
+                                        &std::pair<std::string_view, Arithmetic>::second);
+  return found->first;
 }
 
 void register_operations(py::module_& m) {

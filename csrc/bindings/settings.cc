@@ -56,12 +56,6 @@ py::list kernels() {
   return list;
 }
 
-std::string_view name_of_precision(Arithmetic precision) {
-  const auto* found = std::ranges::find(kPrecisionNames, precision,
-                                        &std::pair<std::string_view, Arithmetic>::second);
-  return found->first;
-}
-
 constexpr const char* compiler() {
 #if defined(__clang__)
   return "Clang " __clang_version__;

@@ -41,6 +41,7 @@ void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
   kernel.panels = {
       .pack_a = &Panels::pack_a,
       .pack_b = &Panels::pack_b,
+      .unpack_b = &Panels::unpack_b,
       .a_bytes = static_cast<int64_t>(sizeof(PanelHead)) + kc / Form::kStep * Panels::kStepBytes,
       .b_head_bytes = sizeof(PanelHead),
       .b_step_bytes = Panels::kStepBytes,

@@ -19,6 +19,19 @@ struct PlainPanels {
   static constexpr ElementType kType = element_type(M::kDType);
   static void pack_a(const Piece& piece) { pack(kType, piece, panel_pitch(M::kDType)); }
   static void pack_b(const Piece& piece) { pack(kType, piece, M::kNr); }
+  static void unpack_b(const void* panel, int64_t rows, int64_t cols, void* values,
+                       int64_t stride) {
+    pack(kType,
+         {.data = panel,
+          .row_stride = M::kNr,
+          .col_stride = 1,
+          .rows = rows,
+          .cols = cols,
+          .row = 0,
+          .col = 0,
+          .panel = values},
+         stride);
+  }
 };
 
 template <class S, class M, class Packing>
@@ -39,6 +52,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .kc = kKc,
           .panels = {.pack_a = &Packing::pack_a,
                      .pack_b = &Packing::pack_b,
+                     .unpack_b = &Packing::unpack_b,
                      .a_bytes = M::kMr * panel_pitch(M::kDType) * size_of(M::kDType),
                      .b_head_bytes = 0,
                      .b_step_bytes = kStep * M::kNr * size_of(M::kDType),
@@ -81,6 +95,10 @@ struct Shapes {
     struct Packing {
       static void pack_a(const Piece& piece) { WidenedPanels<S, M, A, AType>::pack_a(piece); }
       static void pack_b(const Piece& piece) { WidenedPanels<S, M, B, BType>::pack_b(piece); }
+      static void unpack_b(const void* panel, int64_t rows, int64_t cols, void* values,
+                           int64_t stride) {
+        WidenedPanels<S, M, B, BType>::unpack_b(panel, rows, cols, values, stride);
+      }
     };
     return make_kernel<S, M, Packing>(isa, arithmetic, AType, BType);
   }

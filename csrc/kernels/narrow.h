@@ -64,6 +64,14 @@ template <class S, class M, class From, ElementType Type>
 struct WidenedPanels {
   static void pack_a(const Piece& piece) { widen(piece, panel_pitch(M::kDType)); }
   static void pack_b(const Piece& piece) { widen(piece, M::kNr); }
+  static void unpack_b(const void* panel, int64_t rows, int64_t cols, void* values,
+                       int64_t stride) {
+    const auto* row = static_cast<const typename S::T*>(panel);
+    auto* to = static_cast<typename From::T*>(values);
+    for (int64_t i = 0; i < rows; ++i, row += M::kNr, to += stride) {
+      convert_row<S, From>(cols, row, to);
+    }
+  }
 
  private:
   static void widen(const Piece& piece, int64_t pitch) {

@@ -56,6 +56,15 @@ struct SlicedForm {
     }
   }
 
+  static T b_value(const char* column, int k) {
+    uint32_t value = 0;
+    for (int i = 0; i < kPieces; ++i) {
+      const char byte = column[i * kTileBytes + k / 4 * kTileRowBytes + k % 4];
+      value |= static_cast<uint32_t>(static_cast<uint8_t>(byte)) << (8 * i);
+    }
+    return static_cast<T>(value);
+  }
+
  private:
   typedef uint32_t U __attribute__((vector_size(64)));
 

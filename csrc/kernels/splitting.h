@@ -49,6 +49,22 @@ class SplitForm {
     split(load(low, p < depth ? cols : 0), load(high, p + kTileRows < depth ? cols : 0), to);
   }
 
+  static T b_value(const char* column, int k) {
+    float value = 0;
+    for (int piece = kPieces - 1; piece >= 0; --piece) {
+      uint32_t pair;
+      __builtin_memcpy(&pair, column + piece * kTiles * kTileBytes + k % kTileRows * kTileRowBytes,
+                       sizeof pair);
+      const uint32_t bits = k < kTileRows ? pair << 16 : pair & 0xffff0000;
+      float part;
+      __builtin_memcpy(&part, &bits, sizeof part);
+      value += part;
+    }
+    T values[kLanes];
+    Source::store(values, Simd<float, 64>::splat(value));
+    return values[0];
+  }
+
   // Leaves the extremes of the values seen in the panel's head.
   void note(const Piece& piece) const {
     auto* head = static_cast<PanelHead*>(piece.panel);

@@ -35,6 +35,7 @@ struct Pieces {
 //   kTiles      side by side for each piece, 16 rows of A or columns of B in each
 //   a_row       of A: up to kStep values of a row, to the same row of each piece
 //   b_row       of B: the p-th row of each piece's tile, for up to 16 columns
+//   b_value     back: the k-th value of a step of B, given where its column's begin
 template <class Form>
 class TilePanels {
  public:
@@ -79,6 +80,20 @@ class TilePanels {
       from += Form::kStep * piece.row_stride;
     }
     form.note(piece);
+  }
+
+  static void unpack_b(const void* panel, int64_t rows, int64_t cols, void* values,
+                       int64_t stride) {
+    const char* step = static_cast<const char*>(panel) + sizeof(PanelHead);
+    T* to = static_cast<T*>(values);
+    for (int64_t k = 0; k < rows; ++k) {
+      const char* tile = step + k / Form::kStep * kStepBytes;
+      for (int64_t col = 0; col < cols; ++col) {
+        to[k * stride + col] =
+            Form::b_value(tile + col / kTileCols * kTileBytes + col % kTileCols * 4,
+                          static_cast<int>(k % Form::kStep));
+      }
+    }
   }
 
  private:
@@ -166,6 +181,15 @@ struct WholeForm {
       group |= widened<U>(values) << (8 * static_cast<int>(sizeof(T)) * q);
     }
     __builtin_memcpy(to, &group, sizeof group);
+  }
+
+  static T b_value(const char* column, int k) {
+    constexpr int kSide = 4 / sizeof(T);
+    T value;
+    __builtin_memcpy(&value,
+                     column + k / kSide * kTileRowBytes + k % kSide * static_cast<int>(sizeof(T)),
+                     sizeof value);
+    return value;
   }
 
  private:

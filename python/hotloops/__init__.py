@@ -21,6 +21,7 @@ from hotloops._elementwise import (
     where_greater,
 )
 from hotloops._operations import dense, linear, matmul
+from hotloops._packing import PackedMatrix, pack
 from hotloops._settings import (
     float32_precision,
     get_float32_precision,
@@ -36,6 +37,7 @@ from hotloops._settings import (
 from hotloops._vjp import dense_vjp, matmul_vjp, relu_vjp
 
 __all__ = [
+    "PackedMatrix",
     "__version__",
     "add",
     "all_greater",
@@ -55,6 +57,7 @@ __all__ = [
     "multiply",
     "naive",
     "nn",
+    "pack",
     "relu",
     "relu_vjp",
     "set_float32_precision",

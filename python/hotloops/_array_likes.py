@@ -19,15 +19,24 @@ if TYPE_CHECKING:
 
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # Of products, by name: NumPy itself has no bfloat16.
-_PRODUCT_DTYPES = frozenset(
+PRODUCT_DTYPES = frozenset(
     {"float16", "bfloat16", "float32", "float64"}
     | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
 )
 
 
+def dtype_name(dtype: Any) -> str:
+    """Return NumPy's name of a dtype of NumPy or torch."""
+    if type(dtype).__module__ == "torch":
+        return str(dtype).removeprefix("torch.")
+    return str(np.dtype(dtype).name)
+
+
 def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     """Compute `hotloops.matmul` where `_core.matmul` declines."""
     _core.check_precision("matmul", precision)
+    if isinstance(b, _core.PackedMatrix):
+        return _matmul_packed(a, b, out, dtype, precision)
     if _tensors.has_tensor(a, b, out):
         return _matmul_tensors(a, b, out, dtype, precision)
     out = unwrapped(out)
@@ -37,7 +46,7 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     castable = all(np.can_cast(array.dtype, result_dtype, "same_kind") for array in (a, b))
-    if result_dtype.name not in _PRODUCT_DTYPES or not castable:
+    if result_dtype.name not in PRODUCT_DTYPES or not castable:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
     # As they are, if there are kernels that sum such operands in the result's type.
@@ -50,7 +59,33 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     return _numpy_matmul(a, b, out, dtype)
 
 
-def _matmul_core(a: Any, b: Any, out: Any, *, precision: str | None, name: str) -> Any:
+def _matmul_packed(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
+    """Multiply by a packed matrix what needs a conversion that does not change its values."""
+    if _tensors.has_tensor(a, out):
+        (a,) = _tensors.as_arrays("matmul", {"a": a}, out)
+        result = _matmul_packed(a, b, _tensors.out_array(out), dtype, precision)
+        return _tensors.result_tensor(result, out)
+    a, out = np.asarray(a), unwrapped(out)
+    shape = _core.matmul_shape(a.shape, b.shape)
+    name = b.dtype_name if dtype is None else dtype_name(dtype)
+    check_out("matmul", out, shape, np.dtype(name), (a.ndim > 1) + 1)
+    compute = partial(
+        _matmul_core,
+        prepared(a, a.dtype),
+        b,
+        precision=precision,
+        name=None if dtype is None else name,
+    )
+    result = _into(out, compute)
+    if result is NotImplemented:
+        raise TypeError(
+            f"matmul: a has dtype {a.dtype} and b was packed with {b.dtype_name}, of which there "
+            f"is no product of dtype {name}; convert a, or pack b again"
+        )
+    return result
+
+
+def _matmul_core(a: Any, b: Any, out: Any, *, precision: str | None, name: str | None) -> Any:
     return _core.matmul(a, b, out, precision, name)
 
 
@@ -68,7 +103,7 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None)
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     common = _tensors.promoted(a, b) if dtype is None else dtype
-    name = str(common).removeprefix("torch.")
+    name = dtype_name(common)
     for operands in ((a, b), (a.to(common), b.to(common))):
         result = _core.matmul(*operands, None, precision, name)
         if result is not NotImplemented:
@@ -92,6 +127,8 @@ def dense(
     _core.check_precision(function, precision)
     named = {"x": x, "weight" if transposed else "kernel": kernel, "bias": bias}
     named["residual"] = residual
+    if isinstance(kernel, _core.PackedMatrix):
+        return _dense_packed(function, named, activation, out, precision)
     if _tensors.has_tensor(*named.values(), out):
         return _dense_tensors(function, named, activation, out, precision)
     out = unwrapped(out)
@@ -123,6 +160,39 @@ def dense(
     elif activation is not None:
         y = _core.activate(activation, np.ascontiguousarray(y, dtype=compute))
     return _rounded(y, result_dtype, out)
+
+
+def _dense_packed(
+    function: str, named: dict[str, Any], activation: Any, out: Any, precision: str | None
+) -> Any:
+    """Compute a layer of packed weights for what needs a conversion first."""
+    name, packed = next((n, o) for n, o in named.items() if isinstance(o, _core.PackedMatrix))
+    arrays = {n: o for n, o in named.items() if o is not None and o is not packed}
+    tensors = _tensors.has_tensor(*arrays.values(), out)
+    target = out
+    if tensors:
+        arrays = dict(zip(arrays, _tensors.as_arrays(function, arrays, out), strict=True))
+        target = _tensors.out_array(out)
+    for other, array in arrays.items():
+        arrays[other] = array = np.asarray(array)
+        if array.dtype.name != packed.dtype_name or array.dtype not in _KERNEL_DTYPES:
+            raise TypeError(
+                f"{function}: {other} has dtype {array.dtype} but {name} was packed with "
+                f"{packed.dtype_name}; both must be float32 or both float64"
+            )
+        array = prepared(array, array.dtype)
+        arrays[other] = array if other == "x" else np.ascontiguousarray(array)
+    x, bias, residual = arrays["x"], arrays.get("bias"), arrays.get("residual")
+    shape = (*x.shape[:-1], packed.shape[1])
+    check_residual(function, residual, shape)
+    target = unwrapped(target)
+    check_out(function, target, shape, x.dtype, 1)
+    transposed = function == "linear"
+    result = _into(
+        target,
+        lambda to: _core.dense(x, packed, bias, activation, residual, to, transposed, precision),
+    )
+    return _tensors.result_tensor(result, out) if tensors else result
 
 
 def activation_dtype(function: str, activation: Any, dtype: np.dtype[Any]) -> np.dtype[Any]:

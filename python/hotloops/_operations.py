@@ -91,10 +91,10 @@ def matmul(
     array([[3., 2.],
            [7., 4.]])
     """
-    if dtype is None:
-        result = _core.matmul(a, b, out, precision, None)
-        if result is not NotImplemented:
-            return result
+    name = None if dtype is None else _array_likes.dtype_name(dtype)
+    result = _core.matmul(a, b, out, precision, name)
+    if result is not NotImplemented:
+        return result
     return _array_likes.matmul(a, b, out, dtype, precision)
 
 

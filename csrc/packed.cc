@@ -1,0 +1,81 @@
+#include "packed.h"
+
+#include <algorithm>
+
+#include "blocking.h"
+
+namespace hotloops {
+
+PackedMatrix::PackedMatrix(std::span<const Kernel> kernels, const ConstView& b, std::int64_t k,
+                           std::int64_t n)
+    : kernel_(kernels.data()), k_(k), n_(n) {
+  if (!pack(b)) {
+    kernel_ = kernel_->plain;
+    pack(b);
+  }
+}
+
+PackedView PackedMatrix::view() const {
+  return {.data = data_.get(), .column_bytes = column_bytes_, .block_bytes = block_bytes_};
+}
+
+// f(panel, first row, first column, rows, columns), until it says no.
+template <class F>
+bool PackedMatrix::each_panel(F f) const {
+  for (std::int64_t j = 0; j < n_; j += kernel_->nr) {
+    for (std::int64_t p = 0; p < k_; p += kernel_->kc) {
+      std::byte* panel =
+          data_.get() + j / kernel_->nr * column_bytes_ + p / kernel_->kc * block_bytes_;
+      if (!f(panel, p, j, std::min(kernel_->kc, k_ - p),
+             std::min<std::int64_t>(kernel_->nr, n_ - j))) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+bool PackedMatrix::pack(const ConstView& b) {
+  const Panels& panels = kernel_->panels;
+  // A panel of A that suits any other.
+  const std::unique_ptr<std::byte[], Free> neutral(
+      new (kAlignment) std::byte[static_cast<std::size_t>(panels.a_bytes)]);
+  panels.pack_a({.data = nullptr,
+                 .row_stride = 1,
+                 .col_stride = 1,
+                 .rows = 0,
+                 .cols = 0,
+                 .row = 0,
+                 .col = 0,
+                 .panel = neutral.get()});
+  block_bytes_ = b_panel_bytes(panels, kernel_->kc);
+  const std::int64_t whole_blocks = k_ / kernel_->kc;
+  const std::int64_t rest = k_ % kernel_->kc;
+  column_bytes_ = whole_blocks * block_bytes_ + (rest == 0 ? 0 : b_panel_bytes(panels, rest));
+  bytes_ = ceil_div(n_, kernel_->nr) * column_bytes_;
+  // Never null, whatever the shape: there is a packed matrix.
+  data_.reset(new (kAlignment)
+                  std::byte[static_cast<std::size_t>(std::max<std::int64_t>(1, bytes_))]);
+  return each_panel([&](std::byte* panel, std::int64_t row, std::int64_t col, std::int64_t rows,
+                        std::int64_t cols) {
+    panels.pack_b({.data = from(b, row, col, kernel_->b_type).data,
+                   .row_stride = b.row_stride,
+                   .col_stride = b.col_stride,
+                   .rows = rows,
+                   .cols = cols,
+                   .row = 0,
+                   .col = 0,
+                   .panel = panel});
+    return panels.suit == nullptr || panels.suit(neutral.get(), panel);
+  });
+}
+
+void PackedMatrix::unpack(void* values) const {
+  each_panel([&](std::byte* panel, std::int64_t row, std::int64_t col, std::int64_t rows,
+                 std::int64_t cols) {
+    kernel_->panels.unpack_b(panel, rows, cols, at(values, row * n_ + col, kernel_->b_type), n_);
+    return true;
+  });
+}
+
+}  // namespace hotloops
