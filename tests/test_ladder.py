@@ -59,6 +59,9 @@ NAMES = {
 EXTENTS = [1, 3, 17, 65]
 EACH_RUNG = [pytest.param(op, rung, id=f"{op}: {rung.name}") for op in OPS
              for rung in ladder.rungs(op)]  # fmt: skip
+needs_amx = pytest.mark.skipif(
+    "amx" not in hotloops.isas(), reason="this machine has no usable AMX tiles"
+)
 COMPILED = [rung for rung in ladder.rungs("matmul") if rung.language == "C++"]
 
 
@@ -163,6 +166,27 @@ def test_relu_rungs_of_specials(dtype: np.dtype[Any]) -> None:
     for rung in ladder.rungs("relu"):
         if rung.name in keep_all:
             np.testing.assert_array_equal(rung(x), np.maximum(x, 0))
+
+
+# --- The peaks --------------------------------------------------------------------------------
+
+
+def test_peak_of_multiply_adds(isa: str, dtype: np.dtype[Any]) -> None:
+    assert isa == hotloops.isa()
+    assert _core.fma_peak(dtype.name, 0.001) > 0
+    for kind in ("bfloat16", "int8"):
+        with pytest.raises(ValueError, match=f"'{isa}' has no tile unit"):
+            _core.tile_peak(kind, 0.001)
+
+
+@needs_amx
+def test_peak_of_tiles() -> None:
+    with hotloops.use_isa("amx"):
+        assert hotloops.isa() == "amx"
+        assert _core.tile_peak("bfloat16", 0.001) > 0
+        assert _core.tile_peak("int8", 0.001) > 0
+        with pytest.raises(ValueError, match="'float16' but must be 'bfloat16' or 'int8'"):
+            _core.tile_peak("float16", 0.001)
 
 
 # --- The command ------------------------------------------------------------------------------
