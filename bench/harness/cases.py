@@ -54,6 +54,12 @@ class Case:
         The activation of ``dense``.
     out : Layout, optional
         The layout of the array given as ``out=``; None lets the library allocate.
+    precision : str, optional
+        The precision of float32 that hotloops is asked for; peers have one only.
+    dtype : str, optional
+        The type of the operands; None for cases of whatever type a run is about.
+    result_dtype : str, optional
+        The type that a product is summed in and returned as; None for that of the operands.
     """
 
     shape_class: str
@@ -62,6 +68,14 @@ class Case:
     w: Operand | None = None
     activation: str | None = None
     out: Layout | None = None
+    precision: str | None = None
+    dtype: str | None = None
+    result_dtype: str | None = None
+
+    @property
+    def group(self) -> str:
+        """What its accuracy is compared in: the class, and the precision if it has one."""
+        return " ".join(filter(None, (self.shape_class, self.precision)))
 
     @property
     def name(self) -> str:
@@ -73,7 +87,11 @@ class Case:
             text = f"relu {text}"
         if self.out is not None:
             text += " out=" if self.out == "contiguous" else f" out={self.out}"
-        return text
+        if self.precision is not None:
+            return f"{text} {self.precision}"
+        if self.dtype is not None:
+            text += f" {self.dtype}"
+        return text if self.result_dtype is None else f"{text} to {self.result_dtype}"
 
     @property
     def result_shape(self) -> tuple[int, ...]:
@@ -135,10 +153,22 @@ def product(
     a_layout: Layout = "contiguous",
     b_layout: Layout = "contiguous",
     out: Layout | None = None,
+    precision: str | None = None,
+    dtype: str | None = None,
+    result_dtype: str | None = None,
 ) -> Case:
     """Make a matmul case."""
     x, w = Operand(tuple(a), a_layout), Operand(tuple(b), b_layout)
-    return Case(shape_class, "matmul", x, w, out=out)
+    return Case(
+        shape_class,
+        "matmul",
+        x,
+        w,
+        out=out,
+        precision=precision,
+        dtype=dtype,
+        result_dtype=result_dtype,
+    )
 
 
 def squares(shape_class: str, sizes: Iterable[int]) -> list[Case]:
@@ -299,6 +329,36 @@ def _dense() -> list[Case]:
     ]
 
 
+def _precision() -> list[Case]:
+    shapes = [(n, n, n) for n in (512, 1024, 2048)] + [(m, 384, 1536) for m in (16, 64, 256)]
+    return [
+        product("precision", (m, k), (k, n), precision=precision, dtype="float32")
+        for precision in ("bf16x6", "bf16x3", "bf16")
+        for m, k, n in shapes
+    ]
+
+
+def _dtypes() -> list[Case]:
+    sizes = (256, 512, 1024, 2048)
+    kinds: list[tuple[str, str | None, tuple[int, ...]]] = [
+        ("bfloat16", None, sizes),
+        ("float16", None, sizes),
+        ("int8", "int32", sizes),
+        ("int32", None, sizes),
+        ("int64", None, (384,)),
+    ]
+    cases = [
+        product("dtypes", (n, n), (n, n), dtype=dtype, result_dtype=result)
+        for dtype, result, squares_of in kinds
+        for n in squares_of
+    ]
+    cases += [
+        product("dtypes", (1, 2048), (2048, 2048), dtype=dtype, result_dtype=result)
+        for dtype, result, _ in kinds[:3]
+    ]
+    return cases
+
+
 SCALING = "scaling"
 """The class that compares hotloops with itself: one thread against more."""
 
@@ -377,6 +437,22 @@ SHAPE_CLASSES: Mapping[str, ShapeClass] = {
         "product, bias and activation",
         _dense(),
         quick=("dense 1x64 @ 64x64 relu", "dense 32x784 @ 784x128 relu"),
+    ),
+    "precision": ShapeClass(
+        "float32 at precisions below its own, against the peers' float32",
+        _precision(),
+        quick=("512x512 @ 512x512 bf16x6", "64x384 @ 384x1536 bf16x3"),
+    ),
+    "dtypes": ShapeClass(
+        "halves and integers: squares, and one row",
+        _dtypes(),
+        quick=(
+            "256x256 @ 256x256 bfloat16",
+            "256x256 @ 256x256 float16",
+            "256x256 @ 256x256 int8 to int32",
+            "256x256 @ 256x256 int32",
+            "384x384 @ 384x384 int64",
+        ),
     ),
     SCALING: ShapeClass(
         "one thread against more",
