@@ -311,8 +311,9 @@ def test_threads_change_nothing(kind: Kind) -> None:
                 assert_same_bits(hotloops.matmul(a, b, dtype=kind.dtype), alone)
 
 
-def assert_rows_are_the_same_alone(kind: Kind) -> None:
-    """Fail unless a row of a product has the same bits whatever the rows beside it."""
+@pytest.mark.usefixtures("any_isa")
+@each_kind
+def test_rows_are_the_same_alone(kind: Kind) -> None:
     values = normal if kind in HALF_KINDS else full_range
     a, b = operands(values, kind, (131, 300, 130))
     c = hotloops.matmul(a, b, dtype=kind.dtype)
@@ -324,9 +325,15 @@ def assert_rows_are_the_same_alone(kind: Kind) -> None:
 
 
 @pytest.mark.usefixtures("any_isa")
-@each_integer_kind
-def test_rows_of_integers_are_the_same_alone(kind: Kind) -> None:
-    assert_rows_are_the_same_alone(kind)
+@each_half_kind
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_change_no_bits(kind: Kind, layout: str) -> None:
+    for shape in ((37, 300, 70), (3, 700, 33), (130, 70, 1)):
+        a, b = operands(normal, kind, shape)
+        c = hotloops.matmul(a, b, dtype=kind.dtype)
+        assert_same_bits(
+            hotloops.matmul(LAYOUTS[layout](a), LAYOUTS[layout](b), dtype=kind.dtype), c
+        )
 
 
 # --- Types ------------------------------------------------------------------------------------
@@ -339,6 +346,22 @@ def test_results_have_numpys_dtype(a: str, b: str) -> None:
     actual, theirs = hotloops.matmul(x, y), np.matmul(x, y)
     assert actual.dtype == theirs.dtype
     np.testing.assert_array_equal(actual, theirs)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "result"),
+    [
+        ("bfloat16", "bfloat16", "bfloat16"),
+        ("bfloat16", "float32", "float32"),
+        ("float64", "bfloat16", "float64"),
+    ],
+)
+def test_results_of_bfloat16(a: str, b: str, result: str) -> None:
+    # Rounded as torch does. NumPy, which has no product of bfloat16, returns float32 for two.
+    x, y = small_integers(1, (4, 5), a), small_integers(2, (5, 3), b)
+    for matmul in (hotloops.matmul, naive.matmul):
+        assert matmul(x, y).dtype == result
+        np.testing.assert_array_equal(matmul(x, y), expected(x, y, result))
 
 
 @pytest.mark.parametrize("kind", [Kind("float16", "float16", "int32"), Kind("int8", "int8", "S1")])
@@ -354,5 +377,6 @@ def test_the_naive_twin_agrees(kind: Kind) -> None:
     for shape in ((5, 9, 7), (1, 3, 1)):
         values = small_integers if kind in HALF_KINDS else full_range
         a, b = operands(values, kind, shape)
-        twin = naive.matmul(a, b, dtype=kind.dtype)
-        np.testing.assert_array_equal(hotloops.matmul(a, b, dtype=kind.dtype), twin)
+        c, twin = hotloops.matmul(a, b, dtype=kind.dtype), naive.matmul(a, b, dtype=kind.dtype)
+        assert c.dtype == twin.dtype
+        np.testing.assert_array_equal(c, twin)
