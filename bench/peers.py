@@ -23,13 +23,15 @@ except ImportError as error:
 from typing import TYPE_CHECKING
 
 from harness import machine, plots, report
-from harness.cases import SCALING, SHAPE_CLASSES, Case, catalogue
+from harness.classes import SCALING, SHAPE_CLASSES, catalogue
 from harness.figures import figure
 from harness.libraries import LIBRARIES
 from harness.turns import Contestant, Measurement, Plan, Workers, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from harness.cases import Case
 
 PLAIN_WIDTH = 160
 """Columns of the tables where there is no terminal to ask."""

@@ -21,7 +21,8 @@ with warnings.catch_warnings():
     sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
     import peers
     from harness import figures, libraries, machine, operands, reference, report, turns, worker
-    from harness.cases import SHAPE_CLASSES, Case, Operand, broadcast, catalogue, layer, product
+    from harness.cases import Case, Operand, broadcast, layer, product
+    from harness.classes import SHAPE_CLASSES, catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

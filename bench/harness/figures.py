@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.cases import SCALING, Case
+from harness.classes import SCALING
 from harness.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from harness.cases import Case
     from harness.operands import Data
     from harness.turns import Contestant, Measurement
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table as RichTable
 
 from harness import figures as fig
-from harness.cases import SCALING
+from harness.classes import SCALING
 from harness.libraries import LIBRARIES
 from harness.operands import DATA, Data
 
