@@ -14,21 +14,24 @@ from pathlib import Path
 
 try:
     import matplotlib as _matplotlib  # noqa: F401
+    import ml_dtypes as _ml_dtypes  # noqa: F401
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 except ImportError as error:
-    sys.exit(f"{error.name} is missing: pip install 'hotloops[bench]'")
+    sys.exit(f"{error.name} is missing: pip install 'hotloops[bench,test]'")
 
 from typing import TYPE_CHECKING
 
 from harness import machine, plots, report
-from harness.cases import SCALING, SHAPE_CLASSES, Case, catalogue
+from harness.classes import SCALING, SHAPE_CLASSES, catalogue
 from harness.figures import figure
 from harness.libraries import LIBRARIES
 from harness.turns import Contestant, Measurement, Plan, Workers, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from harness.cases import Case
 
 PLAIN_WIDTH = 160
 """Columns of the tables where there is no terminal to ask."""
@@ -59,10 +62,15 @@ def tasks(
         one_thread = (Contestant(subject, 1),)
         for dtype in dtypes:
             for case in cases:
+                if case.dtype is not None:
+                    continue
                 if case.shape_class != SCALING:
                     yield Task(case, dtype, Contestant(subject, count), peers)
                 elif count > 1:
                     yield Task(case, dtype, Contestant(subject, count), one_thread)
+        for case in cases:
+            if case.dtype is not None:
+                yield Task(case, case.dtype, Contestant(subject, count), peers)
 
 
 def run_tasks(
@@ -106,7 +114,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=sorted({1, min(2, machine.usable_cpus())}),
         metavar="N",
     )
-    add("--dtypes", nargs="+", choices=("float32", "float64"), default=["float32", "float64"])
+    add(
+        "--dtypes",
+        nargs="+",
+        choices=("float32", "float64"),
+        default=["float32", "float64"],
+        help="of the cases that have none of their own (default: both)",
+    )
     add("--rounds", type=int, help="turns of each library (default: 9; with --quick 5)")
     add("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
     add("--subject", choices=LIBRARIES, default="hotloops", help="whom to compare with the rest")

@@ -207,6 +207,10 @@ struct RowKernels {
   void (*update)(const Update& update);
 };
 
+// What a tile unit multiplies: pairs of bfloat16, quadruples of int8.
+enum class TileProduct : std::uint8_t { bf16, i8 };
+inline constexpr int kTileProducts = 2;
+
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.
 inline constexpr int kTileShapes = 3;
 
@@ -224,6 +228,8 @@ struct KernelSet {
   std::int64_t (*fma_burst[kRealDTypes])(std::int64_t iterations);
   // Negates n values in place: the least that a pass over memory can do.
   void (*negate[kRealDTypes])(std::int64_t n, void* x);
+  // Like fma_burst, of the tile unit, indexed by TileProduct; null where there is none.
+  std::int64_t (*tile_burst[kTileProducts])(std::int64_t iterations) = {};
 };
 
 }  // namespace hotloops

@@ -44,6 +44,17 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(params=NATIVE_ISAS)
+def any_isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test on each ISA of this architecture, tiles included."""
+    name: str = request.param
+    if name not in hotloops.isas():
+        pytest.skip(f"this machine has no {name}")
+    with hotloops.use_isa(name):
+        assert hotloops.isa() == name
+        yield name
+
+
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
     """Run the test with each dtype that has kernels of its own."""

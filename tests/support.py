@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -100,6 +101,24 @@ def assert_within_bound(c: Array, a: Array, b: Array, more_roundings: int = 0) -
         f"{np.count_nonzero(wrong)} of {c.size} components outside the bound, "
         f"first at {tuple(int(i) for i in np.argwhere(wrong)[0])}, by {excess[wrong][0]}"
     )
+
+
+def assert_rounded_once(c: Array, a: Array, b: Array) -> None:
+    """Fail unless c, float32 or a half, is a @ b within float32's bound and, if a half, a rounding.
+
+    The bound allows for float32's own underflow and for the reference's error.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    exact, magnitude = np.matmul(a, b), np.matmul(abs(a), abs(b))
+    k = a.shape[-1]
+    roundings = min(k, KC) + math.ceil(k / KC)
+    bound = gamma(roundings, 2.0**-24) * magnitude + k * 2.0**-150 + gamma(k, 2.0**-53) * magnitude
+    if c.dtype != np.float32:
+        limits = ml_dtypes.finfo(c.dtype)
+        u, tiny = float(limits.eps) / 2, float(limits.smallest_subnormal) / 2
+        bound += u * (abs(exact) + bound) + tiny
+    assert c.shape == exact.shape
+    assert (abs(c.astype(np.float64) - exact) <= bound).all()
 
 
 def fma_float32(x: Array, y: Array, z: Array) -> Array:

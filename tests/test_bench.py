@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import hotloops
+
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 with warnings.catch_warnings():
@@ -19,7 +21,8 @@ with warnings.catch_warnings():
     sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
     import peers
     from harness import figures, libraries, machine, operands, reference, report, turns, worker
-    from harness.cases import SHAPE_CLASSES, Case, Operand, broadcast, catalogue, layer, product
+    from harness.cases import Case, Operand, broadcast, layer, product
+    from harness.classes import SHAPE_CLASSES, catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +161,85 @@ def test_rejects_wrong_results(case: Case, dtype: str) -> None:
         wrong.append(one_off)
     for array in wrong:
         assert reference.check(case, arrays, array, "numpy").problem is not None
+
+
+TYPED = [
+    product("x", (37, 300), (300, 41), dtype=dtype, result_dtype=result)
+    for dtype, result in (
+        ("bfloat16", None),
+        ("float16", None),
+        ("int8", "int32"),
+        ("int32", None),
+        ("int64", None),
+    )
+]
+
+
+@pytest.mark.parametrize("case", TYPED, ids=lambda case: case.name)
+def test_knows_right_from_wrong_in_every_dtype(case: Case) -> None:
+    assert case.dtype is not None
+    arrays, result = numpys(case, case.dtype)
+    assert arrays.x.dtype.name == case.dtype
+    verdict = reference.check(case, arrays, result, "hotloops")
+    assert verdict.problem is None
+    assert verdict.error == 0 if arrays.x.dtype.kind == "i" else verdict.error
+    wrong = [np.zeros_like(result)]
+    for index in (0, result.size // 2, -1):
+        one_off = result.copy()
+        one_off.flat[index] = one_off.flat[index] * 2 + 1
+        wrong.append(one_off)
+    for array in wrong:
+        assert reference.check(case, arrays, array, "numpy").problem is not None
+
+
+def test_halves_are_rounded_once() -> None:
+    case = TYPED[0]
+    arrays, sums = numpys(case, "bfloat16")
+    assert sums.dtype == np.float32  # as NumPy has it
+    once = sums.astype("bfloat16")
+    assert reference.check(case, arrays, once, "torch").problem is None
+    twice = (once.astype(np.float32) * 1.01).astype("bfloat16")
+    assert reference.check(case, arrays, twice, "torch").problem is not None
+
+
+def test_a_precision_is_hotloops_own() -> None:
+    def case(precision: str) -> Case:
+        return product("x", (64, 32), (32, 64), precision=precision, dtype="float32")
+
+    arrays = operands.make(case("bf16"), "float32")
+    assert arrays.w is not None
+    x, w = (array.astype("bfloat16").astype(np.float32) for array in (arrays.x, arrays.w))
+    result = x @ w
+    assert reference.check(case("bf16"), arrays, result, "hotloops").problem is None
+    assert reference.check(case("bf16"), arrays, np.zeros_like(result), "hotloops").problem
+    for precision, library in (("bf16", "numpy"), ("bf16x3", "hotloops"), ("bf16x6", "hotloops")):
+        assert reference.check(case(precision), arrays, result, library).problem is not None
+
+
+def test_statements_of_types_and_precisions() -> None:
+    integers, halves = TYPED[2], TYPED[0]
+    arrays = operands.make(integers, "int8")
+    hotloops_ = libraries.Hotloops(hotloops, hotloops.get_num_threads())
+    assert hotloops_.statement(integers, arrays).code == "matmul(a, b, dtype=int32)"
+    assert libraries.Numpy(np, 1).statement(integers, arrays).code == "matmul(a, b, dtype=int32)"
+    case = product("x", (3, 4), (4, 5), precision="bf16x3", dtype="float32")
+    floats = operands.make(case, "float32")
+    assert hotloops_.statement(case, floats).code == "matmul(a, b, precision='bf16x3')"
+    assert libraries.Numpy(np, 1).statement(case, floats).code == "matmul(a, b)"
+    torch = pytest.importorskip("torch")
+    theirs = libraries.Torch(torch, torch.get_num_threads())
+    torch.set_grad_enabled(True)
+    for typed, made in ((integers, arrays), (halves, operands.make(halves, "bfloat16"))):
+        result = theirs.statement(typed, made).result()
+        assert result.dtype.name == (typed.result_dtype or typed.dtype)
+        assert reference.check(typed, made, result, "torch").problem is None
+
+
+def test_numpy_is_spared_what_takes_minutes() -> None:
+    case = product("x", (1024, 1024), (1024, 1024), dtype="int32")
+    arrays = operands.make(case, "int32")
+    with pytest.raises(libraries.UnsupportedError, match="no BLAS for int32"):
+        libraries.Numpy(np, 1).statement(case, arrays)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -359,6 +441,14 @@ def test_scaling_compares_the_subject_with_itself() -> None:
     )
     assert task.subject == turns.Contestant("hotloops", 2)
     assert task.others == (SUBJECT,)
+
+
+def test_cases_with_a_dtype_of_their_own_are_measured_once() -> None:
+    cases = catalogue(["tiny", "dtypes", "precision"], quick=True)
+    todo = list(peers.tasks(cases, ["float32", "float64"], [1], "hotloops", ["numpy"]))
+    own = [task for task in todo if task.case.dtype is not None]
+    assert [task.dtype for task in own] == [case.dtype for case in cases if case.dtype is not None]
+    assert len(todo) == 2 * (len(cases) - len(own)) + len(own)
 
 
 def test_wrong_arguments() -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,11 @@ import pytest
 
 import hotloops
 from hotloops import _core, ladder
+from hotloops.ladder.matmul_rungs import MATMUL_RUNGS, TILE_RUNGS
 from hotloops.ladder.rung import Rung
-from support import gamma, normal, small_integers
+from hotloops.ladder.runner import rungs_for
+from hotloops.ladder.workloads import square_product, workloads
+from support import assert_within_bound, gamma, normal, small_integers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +60,15 @@ NAMES = {
     ],
     "dense": ["plain Python", "NumPy", "matmul, then bias, then relu", "fused dense"],
 }
+ON_TILES = ["AMX tiles, bf16x6", "AMX tiles, bf16x3", "AMX tiles, bf16"]
+if "amx" in hotloops.isas():
+    NAMES["matmul"] += ON_TILES
 EXTENTS = [1, 3, 17, 65]
 EACH_RUNG = [pytest.param(op, rung, id=f"{op}: {rung.name}") for op in OPS
              for rung in ladder.rungs(op)]  # fmt: skip
+needs_amx = pytest.mark.skipif(
+    "amx" not in hotloops.isas(), reason="this machine has no usable AMX tiles"
+)
 COMPILED = [rung for rung in ladder.rungs("matmul") if rung.language == "C++"]
 
 
@@ -125,7 +135,8 @@ def test_real_numbers_are_within_the_bound(op: str, rung: Rung, dtype: np.dtype[
         assert not error.any()
         return
     magnitude = abs(wide[0]) @ abs(wide[1]) + (abs(wide[2]) if op == "dense" else 0)
-    assert (error <= gamma(301, float(np.finfo(dtype).eps)) * magnitude).all()
+    roundings = 301 + rung.more_roundings
+    assert (error <= gamma(roundings, float(np.finfo(dtype).eps)) * magnitude).all()
 
 
 @pytest.mark.parametrize("rung", COMPILED, ids=[rung.name for rung in COMPILED])
@@ -163,6 +174,71 @@ def test_relu_rungs_of_specials(dtype: np.dtype[Any]) -> None:
     for rung in ladder.rungs("relu"):
         if rung.name in keep_all:
             np.testing.assert_array_equal(rung(x), np.maximum(x, 0))
+
+
+@needs_amx
+@pytest.mark.parametrize("rung", TILE_RUNGS, ids=ON_TILES)
+def test_rungs_on_tiles(rung: Rung) -> None:
+    assert rung in ladder.rungs("matmul")
+    a, b = operands("matmul", 150, 413, 170, normal, np.float32)
+    plain = hotloops.matmul(a, b, precision="float32")
+    for name in hotloops.isas():
+        with hotloops.use_isa(name):
+            product = rung(a, b)
+            assert hotloops.isa() == name
+        assert not np.array_equal(product, plain), "tiles were not used"
+        assert_within_bound(product, a, b, rung.more_roundings)
+
+
+@needs_amx
+def test_each_rung_on_tiles_is_held_to_its_own_precision() -> None:
+    # Short sums: what is lost in them is lost in the products.
+    arrays = operands("matmul", 512, 32, 512, normal, np.float32)
+    workload = replace(square_product(4, np.dtype(np.float32)), operands=arrays)
+    results = [rung(*workload.operands) for rung in TILE_RUNGS]
+    for rung, result, less_precise in zip(TILE_RUNGS, results, results[1:], strict=False):
+        workload.check(result, rung.more_roundings)
+        with pytest.raises(AssertionError, match="wrong result"):
+            workload.check(less_precise, rung.more_roundings)
+
+
+def test_zeros_pass_no_check() -> None:
+    for workload in workloads(["matmul"], [128, 1024], np.dtype(np.float32), quick=True):
+        zeros = np.zeros((workload.rows, workload.operands[1].shape[1]), np.float32)
+        for rung in TILE_RUNGS:
+            with pytest.raises(AssertionError, match="wrong result"):
+                workload.check(zeros, rung.more_roundings)
+
+
+def test_missing_rungs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, missing = rungs_for(square_product(4, np.dtype(np.float64)))
+    assert found == list(MATMUL_RUNGS)
+    assert missing == "There are no rungs on AMX tiles for float64."
+    monkeypatch.setattr(ladder, "isas", lambda: ("avx512", "avx2", "baseline"))
+    found, missing = rungs_for(square_product(4, np.dtype(np.float32)))
+    assert found == list(MATMUL_RUNGS)
+    assert missing == "The rungs on AMX tiles are missing: this machine has no usable ones."
+
+
+# --- The peaks --------------------------------------------------------------------------------
+
+
+def test_peak_of_multiply_adds(isa: str, dtype: np.dtype[Any]) -> None:
+    assert isa == hotloops.isa()
+    assert _core.fma_peak(dtype.name, 0.001) > 0
+    for kind in ("bfloat16", "int8"):
+        with pytest.raises(ValueError, match=f"'{isa}' has no tile unit"):
+            _core.tile_peak(kind, 0.001)
+
+
+@needs_amx
+def test_peak_of_tiles() -> None:
+    with hotloops.use_isa("amx"):
+        assert hotloops.isa() == "amx"
+        assert _core.tile_peak("bfloat16", 0.001) > 0
+        assert _core.tile_peak("int8", 0.001) > 0
+        with pytest.raises(ValueError, match="'float16' but must be 'bfloat16' or 'int8'"):
+            _core.tile_peak("float16", 0.001)
 
 
 # --- The command ------------------------------------------------------------------------------
@@ -216,12 +292,20 @@ def test_quick_writes_every_measurement(quick: tuple[Path, str, dict[str, Any]])
         assert [row["name"] for row in of_kind["rung"]] == NAMES[section["op"]]
         peers = {row["name"].split(",")[0] for row in of_kind["peer"]}
         assert peers == ({"torch"} if section["op"] == "dense" else {"NumPy", "torch"})
-        assert [row["threads"] for row in of_kind["peak"]] == sorted({1, report["threads"]})
+        on_tiles = [row["tile_products"] for row in of_kind["rung"] if row["tile_products"]]
+        expected = [6, 3, 1] if section["op"] == "matmul" and "amx" in hotloops.isas() else []
+        assert on_tiles == expected
+        threads = sorted({1, report["threads"]})
+        assert [row["threads"] for row in of_kind["peak"]] == threads * (2 if on_tiles else 1)
+        peaks = {(row["name"], row["threads"]): row["rate"] for row in of_kind["peak"]}
         assert rows == [*of_kind["rung"], *of_kind["peer"], *of_kind["peak"]]
         for row in rows:
             assert row["rate"] > 0
             assert len(row["rates"]) == 3
-            assert row["fraction_of_peak"] > 0
+            work = row["rate"] * (row["tile_products"] or 1)
+            fraction = work / peaks[row["peak"], row["threads"]]
+            assert row["fraction_of_peak"] == pytest.approx(fraction)
+            assert fraction > 0
         work = [row["rate"] * row["seconds"] for row in [*of_kind["rung"], *of_kind["peer"]]]
         np.testing.assert_allclose(work, work[0])
         for before, row in zip(of_kind["rung"], of_kind["rung"][1:], strict=False):
@@ -263,6 +347,9 @@ def test_only_what_is_asked_for(tmp_path: Path) -> None:
     shapes = [section["shape"] for section in report["sections"]]
     assert shapes == ["256 x 64 @ 64 x 128", "20 x 20 @ 20 x 20", "33 x 33 @ 33 x 33"]
     assert {section["dtype"] for section in report["sections"]} == {"float64"}
+    for section in report["sections"]:
+        assert section["note"].endswith("There are no rungs on AMX tiles for float64.")
+        assert not any(row["tile_products"] for row in section["rows"])
     assert {row["threads"] for section in report["sections"] for row in section["rows"]} == {1}
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"ladder.json", "ladder-matmul.png", "ladder-matmul.svg"}

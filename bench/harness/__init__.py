@@ -2,8 +2,8 @@
 
 The modules build on each other in this order:
 
-`cases`
-    What is computed: the shape classes, as data.
+`cases`, `classes`
+    What is computed, and the shape classes, as data.
 `operands`
     A case's arrays, the same values for every library.
 `reference`

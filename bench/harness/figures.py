@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.cases import SCALING, Case
+from harness.classes import SCALING
 from harness.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from harness.cases import Case
     from harness.operands import Data
     from harness.turns import Contestant, Measurement
 
@@ -222,7 +223,7 @@ def cliffs(figures: Iterable[Figure]) -> list[Cliff]:
         for item in group:
             case = item.case
             shapes = {case.x.shape, case.w.shape if case.w else ()}
-            plain = case.operation == "matmul" and case.out is None
+            plain = case.operation == "matmul" and case.out is case.precision is None
             contiguous = case.w is not None and case.x.layout == case.w.layout == "contiguous"
             n = case.inner
             if plain and contiguous and shapes == {(n, n)} and n >= CLIFF_FROM:
@@ -246,14 +247,14 @@ def accuracy(
     Returns
     -------
     dict
-        (dtype, shape class) to library to kind of data to the largest
+        (dtype, shape class and precision) to library to kind of data to the largest
         |C - exact| / (u * (|A| @ |B|)).
     """
     largest: dict[tuple[str, str], dict[str, dict[Data, float]]] = {}
     for measurement in measurements:
         for contestant, prepared in measurement.prepared.items():
             for data, error in prepared.errors.items():
-                key = (measurement.dtype, measurement.case.shape_class)
+                key = (measurement.dtype, measurement.case.group)
                 errors = largest.setdefault(key, {}).setdefault(contestant.library, {})
                 errors[data] = max(error, errors.get(data, 0.0))
     return largest

@@ -34,11 +34,12 @@ class Statement:
 
     code: str
     names: Mapping[str, Any]
+    as_array: Callable[[Any], Array] = np.asarray
 
     def result(self) -> Array:
         """Evaluate the line once; the array given as ``out`` if there is one."""
         value = eval(self.code, dict(self.names))  # the adapters' own lines
-        return np.asarray(self.names.get("out", value))
+        return self.as_array(self.names.get("out", value))
 
 
 @dataclass
@@ -54,12 +55,29 @@ class Library(Protocol):
         """Write a case; raise `UnsupportedError` where the library cannot."""
 
 
-def _product_code(out: Array | None) -> str:
-    return "matmul(a, b)" if out is None else "matmul(a, b, out=out)"
+LOOP_WORK = 1e9
+"""Most operations of a product that NumPy is measured with where it has no BLAS: at its rate of one
+or two GFLOP/s, what is larger would take minutes."""
+
+
+def _product_code(case: Case, **options: str | None) -> str:
+    options["out"] = None if case.out is None else "out"
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    return f"matmul({', '.join(['a', 'b', *given])})"
+
+
+def _result_type(case: Case) -> dict[str, Any]:
+    return {} if case.result_dtype is None else {case.result_dtype: np.dtype(case.result_dtype)}
 
 
 def _names(**names: Any) -> dict[str, Any]:
     return {name: value for name, value in names.items() if value is not None}
+
+
+VECTOR_DTYPES = ("float32", "float64")
+
+PRODUCTS = {"bf16x6": 6, "bf16x3": 3, "bf16": 1}
+"""Products of bfloat16 in one of float32, by precision."""
 
 
 @dataclass
@@ -79,7 +97,10 @@ class Hotloops:
         hotloops, x, w, bias, out = self.module, operands.x, operands.w, operands.bias, operands.out
         out_code = "" if out is None else ", out=out"
         if case.operation == "matmul":
-            return Statement(_product_code(out), _names(matmul=hotloops.matmul, a=x, b=w, out=out))
+            precision = None if case.precision is None else repr(case.precision)
+            code = _product_code(case, dtype=case.result_dtype, precision=precision)
+            names = _names(matmul=hotloops.matmul, a=x, b=w, out=out, **_result_type(case))
+            return Statement(code, names)
         if case.operation == "relu":
             return Statement(f"relu(x{out_code})", _names(relu=hotloops.relu, x=x, out=out))
         return Statement(
@@ -87,9 +108,19 @@ class Hotloops:
             _names(dense=hotloops.dense, x=x, w=w, bias=bias, out=out),
         )
 
-    def peak(self, dtype: str, seconds: float) -> float:
-        """Measure the FLOP/s of fused multiply-adds in registers, one thread."""
-        return float(self.module._core.fma_peak(dtype, seconds))
+    def peak(self, case: Case, dtype: str, seconds: float) -> float | None:
+        """Measure the operations a second from registers that a case could have, on one thread.
+
+        Those of tiles, divided by the products that precision takes, where there are any; else of
+        fused multiply-adds. None for types that have neither.
+        """
+        core = self.module._core
+        tiles = self.module.isa() == "amx"
+        if tiles and case.precision is not None:
+            return float(core.tile_peak("bfloat16", seconds)) / PRODUCTS[case.precision]
+        if tiles and dtype in ("bfloat16", "int8"):
+            return float(core.tile_peak(dtype, seconds))
+        return float(core.fma_peak(dtype, seconds)) if dtype in VECTOR_DTYPES else None
 
 
 @dataclass
@@ -108,7 +139,12 @@ class Numpy:
         """Write a case with NumPy."""
         x, w, bias, out = operands.x, operands.w, operands.bias, operands.out
         if case.operation == "matmul":
-            return Statement(_product_code(out), _names(matmul=np.matmul, a=x, b=w, out=out))
+            # bfloat16 is converted to float32, for which it has BLAS.
+            slow = x.dtype.name not in (*VECTOR_DTYPES, "bfloat16")
+            if slow and case.work(x.itemsize) > LOOP_WORK:
+                raise UnsupportedError(f"no BLAS for {x.dtype.name}: it would take minutes")
+            names = _names(matmul=np.matmul, a=x, b=w, out=out, **_result_type(case))
+            return Statement(_product_code(case, dtype=case.result_dtype), names)
         if case.operation == "relu":
             code = "maximum(x, 0)" if out is None else "maximum(x, 0, out=out)"
             return Statement(code, _names(maximum=np.maximum, x=x, out=out))
@@ -141,14 +177,26 @@ class Torch:
             return None
         if any(stride < 0 for stride in array.strides):
             raise UnsupportedError("no negative strides")
+        if array.dtype.name == "bfloat16":
+            return self.module.from_numpy(array.view(np.int16)).view(self.module.bfloat16)
         return self.module.from_numpy(array)
+
+    def _array(self, tensor: Any) -> Array:
+        if tensor.dtype == self.module.bfloat16:
+            return np.asarray(tensor.view(self.module.int16)).view("bfloat16")
+        return np.asarray(tensor)
 
     def statement(self, case: Case, operands: Operands) -> Statement:
         """Write a case with torch."""
         torch = self.module
         x, w, bias, out = map(self._tensor, (operands.x, operands.w, operands.bias, operands.out))
         if case.operation == "matmul":
-            return Statement(_product_code(out), _names(matmul=torch.matmul, a=x, b=w, out=out))
+            if case.result_dtype is not None:
+                if (case.dtype, case.result_dtype) != ("int8", "int32"):
+                    raise UnsupportedError(f"no {case.dtype} to {case.result_dtype}")
+                return Statement("_int_mm(a, b)", _names(_int_mm=torch._int_mm, a=x, b=w))
+            names = _names(matmul=torch.matmul, a=x, b=w, out=out)
+            return Statement(_product_code(case), names, self._array)
         if case.operation == "relu":
             if out is None:
                 return Statement("relu(x)", _names(relu=torch.relu, x=x))
@@ -207,6 +255,8 @@ class Blis:
         x, w, out = operands.x, operands.w, operands.out
         if case.operation != "matmul" or w is None:
             raise UnsupportedError("products only")
+        if x.dtype.name not in VECTOR_DTYPES:
+            raise UnsupportedError(f"no {x.dtype.name}")
         arrays = [array for array in (x, w, out) if array is not None]
         if any(array.ndim != 2 or not array.flags.c_contiguous for array in arrays):
             raise UnsupportedError("C-contiguous matrices only")

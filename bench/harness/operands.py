@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,16 @@ DATA: tuple[Data, ...] = ("normal", "wide")
 
 WIDE_EXPONENT = 20
 """Wide-range data are normal numbers times 2**e, e uniform in +-WIDE_EXPONENT."""
+
+
+def unit_roundoff(dtype: str) -> float:
+    """Return half the distance from 1 to the next number of a type that rounds."""
+    return float(ml_dtypes.finfo(dtype).eps) / 2
+
+
+def kinds_of_data(dtype: str) -> tuple[Data, ...]:
+    """Return the kinds of data for a type: float16 and integers have no wide range."""
+    return DATA if dtype in ("float32", "float64", "bfloat16") else ("normal",)
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,17 @@ def step(array: Array, by: int) -> Array:
 
 
 def fill(array: Array, generator: np.random.Generator, data: Data) -> None:
-    """Fill an array of any layout with random values."""
+    """Fill an array of any layout with random values: integers over the type's whole range."""
     repeated = array.ndim > 1 and array.strides[-2] == 0 and array.shape[-2] > 1
     target = array[..., :1, :] if repeated else array
-    values = generator.standard_normal(target.shape, dtype=target.dtype.type)
+    if target.dtype.kind in "iu":
+        limits = np.iinfo(target.dtype)
+        target[...] = generator.integers(
+            limits.min, limits.max, target.shape, target.dtype, endpoint=True
+        )
+        return
+    drawn = np.float64 if target.dtype == np.float64 else np.float32
+    values = generator.standard_normal(target.shape, dtype=drawn)
     if data == "wide":
         exponents = generator.uniform(-WIDE_EXPONENT, WIDE_EXPONENT, target.shape)
         values *= np.exp2(exponents).astype(values.dtype)

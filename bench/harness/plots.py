@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from harness.figures import Figure, against_peers, groups
+from harness.figures import Figure, against_peers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,9 @@ LIMITS = (0.125, 32.0)
 def plot_ratios(figures: Sequence[Figure], machine: str, directory: Path) -> list[Path]:
     """Plot the ratio of every case by shape class, a panel per dtype and number of threads.
 
-    A dot is a case; the bar is the median of its class. Dots above the line at 1 are cases
-    in which the subject is faster than the best peer.
+    Halves and integers, which only one class has, share a panel with a place for each dtype. A dot
+    is a case; the bar is the median of its class. Dots above the line at 1 are cases in which the
+    subject is faster than the best peer.
 
     Parameters
     ----------
@@ -45,25 +46,31 @@ def plot_ratios(figures: Sequence[Figure], machine: str, directory: Path) -> lis
     list of Path
         The files written; none if there is nothing to plot.
     """
-    grouped = groups(against_peers(figures))
-    if not grouped:
+    compared = against_peers(figures)
+    if not compared:
         return []
     subject = figures[0].subject.library
-    threads = sorted({key[1] for key in grouped})
-    dtypes = list(dict.fromkeys(key[0] for key in grouped))
-    classes = list(dict.fromkeys(f.case.shape_class for f in against_peers(figures)))
+    threads = sorted({item.subject.threads for item in compared})
+    titles = list(dict.fromkeys(map(_panel_of, compared)))
+    places = {
+        title: list(dict.fromkeys(_place_of(f) for f in compared if _panel_of(f) == title))
+        for title in titles
+    }
+    widest = max(map(len, places.values()))
+    size = max(6.0, 2.0 + 0.42 * widest * len(threads)), 1.0 + 3.4 * len(titles)
 
-    canvas = Canvas(figsize=(2.0 + 0.42 * len(classes) * len(threads), 1.0 + 3.4 * len(dtypes)))
-    axes = canvas.subplots(len(dtypes), len(threads), sharey=True, squeeze=False)
-    for row, dtype in enumerate(dtypes):
+    canvas = Canvas(figsize=size)
+    axes = canvas.subplots(len(titles), len(threads), sharey=True, squeeze=False)
+    for row, title in enumerate(titles):
         for column, count in enumerate(threads):
             panel: Axes = axes[row, column]
             plural = "s" if count > 1 else ""
-            _draw_panel(panel, classes, grouped.get((dtype, count), []))
-            panel.set_title(f"{dtype}, {count} thread{plural}", fontsize=10)
+            drawn = [f for f in compared if (_panel_of(f), f.subject.threads) == (title, count)]
+            _draw_panel(panel, places[title], drawn)
+            panel.set_title(f"{title}, {count} thread{plural}", fontsize=10)
             if column == 0:
                 panel.set_ylabel(f"best peer's time / {subject}'s")
-    _scale(axes[0, 0], against_peers(figures))
+    _scale(axes[0, 0], compared)
     canvas.suptitle(f"{subject} against the best peer (above 1: faster)\n{machine}", fontsize=10)
     canvas.tight_layout()
 
@@ -75,9 +82,21 @@ def plot_ratios(figures: Sequence[Figure], machine: str, directory: Path) -> lis
     return [png, svg]
 
 
-def _draw_panel(axes: Axes, classes: Sequence[str], figures: Sequence[Figure]) -> None:
-    for position, name in enumerate(classes):
-        values = np.sort([item.value for item in figures if item.case.shape_class == name])
+def _has_panel_of_its_dtype(figure: Figure) -> bool:
+    return figure.dtype in ("float32", "float64")
+
+
+def _panel_of(figure: Figure) -> str:
+    return figure.dtype if _has_panel_of_its_dtype(figure) else "other types"
+
+
+def _place_of(figure: Figure) -> str:
+    return figure.case.group if _has_panel_of_its_dtype(figure) else figure.dtype
+
+
+def _draw_panel(axes: Axes, names: Sequence[str], figures: Sequence[Figure]) -> None:
+    for position, name in enumerate(names):
+        values = np.sort([item.value for item in figures if _place_of(item) == name])
         if not values.size:
             continue
         offsets = np.linspace(-0.25, 0.25, values.size) if values.size > 1 else np.zeros(1)
@@ -93,8 +112,8 @@ def _draw_panel(axes: Axes, classes: Sequence[str], figures: Sequence[Figure]) -
         median = float(np.median(drawn))
         axes.plot((position - 0.35, position + 0.35), (median, median), color="black", lw=1.5)
     axes.axhline(1, color="grey", lw=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", fontsize=8)
-    axes.set_xlim(-0.6, len(classes) - 0.4)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
+    axes.set_xlim(-0.6, len(names) - 0.4)
     axes.grid(axis="y", color="#e4e4e4", lw=0.6)
     axes.set_axisbelow(True)
 

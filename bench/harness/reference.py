@@ -10,6 +10,10 @@ with n = k for any library and n = min(k, 256) + ceil(k / 256) for hotloops, whi
 promises as much. The reference of a large product is computed for a sample of its rows
 and columns, corners included; the entries in between are covered by a probe: the
 product's rows summed with random signs, against ``A @ (B @ signs)``.
+
+Halves are summed in float32 and rounded once, which the bound allows for. Integers are compared
+modulo 2^bits: whole rows of a product times random weights, which any wrong entry would change.
+Products of lower precision have more roundings, as many as hotloops documents.
 """
 
 from __future__ import annotations
@@ -18,7 +22,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import ml_dtypes
 import numpy as np
+
+from harness.operands import unit_roundoff
 
 if TYPE_CHECKING:
     from harness.cases import Case
@@ -30,8 +37,14 @@ BLOCK = 256
 MATRICES = 16
 """Most matrices of a batch that are compared entry by entry."""
 
-BUDGET = {"float32": 1e8, "float64": 8e6}
-"""Multiply-adds spent on the reference; long double has no fast product."""
+BUDGET = {"float32": 1e8, "float64": 8e6, "bfloat16": 1e10, "float16": 1e10}
+"""Multiply-adds spent on the reference; long double has no fast product. Of halves, every entry is
+compared: their roundings would hide a wrong one in a sum."""
+
+HALVES = ("bfloat16", "float16")
+
+MORE_ROUNDINGS = {None: 0, "bf16x6": 0, "bf16x3": 2**9, "bf16": 2**17}
+"""By how many roundings more than float32's a product may be off, by precision."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +74,17 @@ class Sampled:
 
 
 def gamma(n: int, dtype: str) -> float:
-    """Bound of the relative error of n roundings in a row."""
-    u = float(np.finfo(dtype).eps) / 2
+    """Bound of the relative error of n roundings in a row, of a half's sums in float32."""
+    u = unit_roundoff("float32" if dtype in HALVES else dtype)
     return n * u / (1 - n * u)
+
+
+def rounded_once(bound: Array, values: Array, dtype: str) -> Array:
+    """Widen the bound of sums by the one rounding of the result, if it is a half."""
+    if dtype not in HALVES:
+        return bound
+    tiny = float(ml_dtypes.finfo(dtype).smallest_subnormal) / 2
+    return np.asarray(bound + unit_roundoff(dtype) * (abs(values) + bound) + tiny)
 
 
 def roundings(k: int, library: str) -> int:
@@ -94,17 +115,23 @@ def check(
     dtype = operands.x.dtype.name
     if result.shape != case.result_shape:
         return Verdict(f"shape {result.shape}, not {case.result_shape}")
-    if result.dtype.name != dtype and not widened:
-        return Verdict(f"dtype {result.dtype.name}, not {dtype}")
+    # NumPy's product of ml_dtypes' bfloat16 is float32, which spares it a rounding.
+    wanted = [case.result_dtype or dtype, *(["float32"] if dtype == "bfloat16" else [])]
+    if result.dtype.name not in wanted and not widened:
+        return Verdict(f"dtype {result.dtype.name}, not {wanted[0]}")
     if case.operation == "relu":
         equal = np.array_equal(result, np.maximum(operands.x, 0))
         return Verdict(None if equal else "differs from maximum(x, 0)")
 
     a, b, c = stacked(operands, result)
+    if operands.x.dtype.kind in "iu":
+        return Verdict(None, 0.0) if same_integers(a, b, c) else Verdict("not the exact integers")
     sampled = sample(a, b, dtype)
-    u = float(np.finfo(dtype).eps) / 2
+    u = unit_roundoff(dtype)
     n = roundings(case.inner, library)
-    exact, magnitude, bound = sampled.exact, sampled.magnitude, gamma(n, dtype) * sampled.magnitude
+    n += MORE_ROUNDINGS[case.precision] if library == "hotloops" else 0
+    exact, magnitude = sampled.exact, sampled.magnitude
+    bound = rounded_once(gamma(n, dtype) * magnitude, exact, dtype)
     if case.operation == "dense":
         assert operands.bias is not None
         bias = operands.bias[sampled.index[2]].astype(exact.dtype)
@@ -114,7 +141,7 @@ def check(
         # The activations' slopes stay below 1.2; they are computed to a few units in the last
         # place of their value or, where it cancels, of their argument.
         bound = 1.2 * gamma(n + 1, dtype) * magnitude + 8 * u * (abs(exact) + abs(z))
-    error = abs(c[sampled.index] - exact)
+    error = abs(c[sampled.index].astype(exact.dtype) - exact)
     if not np.all(error <= bound):
         worst = np.unravel_index(
             np.nanargmax(np.where(np.isfinite(error), error, np.inf)), error.shape
@@ -157,10 +184,10 @@ def sample(a: Array, b: Array, dtype: str) -> Sampled:
     row_count = min(m, max(side, entries // n, 1))
     column_count = min(n, max(entries // row_count, 1))
     rows, columns = pick(m, row_count), pick(n, column_count)
-    wide = np.float64 if dtype == "float32" else np.longdouble
-    left = a[matrices][:, rows]
-    right = b[matrices][:, :, columns]
-    exact = np.matmul(left.astype(wide), right.astype(wide))
+    wide = np.longdouble if dtype == "float64" else np.float64
+    left = a[matrices][:, rows].astype(wide)
+    right = b[matrices][:, :, columns].astype(wide)
+    exact = np.matmul(left, right)
     magnitude = np.matmul(abs(left).astype(np.float64), abs(right).astype(np.float64))
     return Sampled(exact, magnitude, np.ix_(matrices, rows, columns))
 
@@ -182,7 +209,22 @@ def probe(a: Array, b: Array, c: Array, n: int, dtype: str) -> bool:
     difference = abs(c @ signs - (a @ (b @ signs)[..., np.newaxis])[..., 0])
     magnitude = (abs(a) @ abs(b).sum(axis=-1)[..., np.newaxis])[..., 0]
     own_error = gamma(a.shape[-1] + c.shape[-1], "float64")
-    return bool(np.all(difference <= (gamma(n, dtype) + 2 * own_error) * magnitude))
+    bound = (gamma(n, dtype) + 2 * own_error) * magnitude
+    return bool(np.all(difference <= rounded_once(bound, abs(c).sum(axis=-1), dtype)))
+
+
+def same_integers(a: Array, b: Array, c: Array) -> bool:
+    """Tell whether c is a @ b modulo 2^bits of its type, by random sums of its columns.
+
+    A wrong row passes with a probability below 2^-bits times the largest power of two in what it
+    is off by; after R. Freivalds.
+    """
+    generator = np.random.default_rng(1)
+    limits = np.iinfo(np.int64)
+    weights = generator.integers(limits.min, limits.max, (c.shape[-1], 1), endpoint=True)
+    a, b, wide_c = a.astype(np.int64), b.astype(np.int64), c.astype(np.int64)
+    difference = np.matmul(a, np.matmul(b, weights)) - np.matmul(wide_c, weights)
+    return not difference.astype(c.dtype).any()
 
 
 def activate(activation: str | None, z: Array) -> Array:

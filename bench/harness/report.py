@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table as RichTable
 
 from harness import figures as fig
-from harness.cases import SCALING
+from harness.classes import SCALING
 from harness.libraries import LIBRARIES
 from harness.operands import DATA, Data
 
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 WORST = 12
 """Cases listed as the worst."""
+
+CASE_BY_CASE = {
+    "calls": "Calls",
+    "relu": "relu",
+    "precision": "Precisions of float32",
+    "dtypes": "Other types",
+}
+"""Classes whose cases are listed one by one, and the title of the table."""
 
 CLIFF_CLASSES = ("square", "neighbours")
 
@@ -238,8 +246,8 @@ def accuracy_table(measurements: Iterable[Measurement]) -> Table:
         ("class", "dtype", *libraries),
         note="normal data / wide-range data (normal times 2^e, e uniform in +-20)",
     )
-    for (dtype, shape_class), row in errors.items():
-        table.rows.append((shape_class, dtype, *(_errors(row.get(name)) for name in libraries)))
+    for (dtype, group), row in errors.items():
+        table.rows.append((group, dtype, *(_errors(row.get(name)) for name in libraries)))
     return table
 
 
@@ -271,7 +279,7 @@ def terminal_tables(run: Run) -> list[Table]:
         summary_table(group, dtype, threads)
         for (dtype, threads), group in fig.groups(compared).items()
     ]
-    for name, title in (("calls", "Calls"), ("relu", "relu")):
+    for name, title in CASE_BY_CASE.items():
         chosen = [item for item in compared if item.case.shape_class == name]
         if chosen:
             tables.append(case_table(chosen, title))

@@ -104,8 +104,8 @@ class Measurement:
     samples : dict
         Seconds per call of each contestant that took part, one per round.
     peak : list of float
-        FLOP/s of the machine's multiply-add peak on the subject's threads, one per round; empty
-        where it was not measured.
+        FLOP/s of the machine's multiply-add or tile peak on the subject's threads, one per round;
+        empty where it was not measured.
     prepared : dict
         The statement and the accuracy of each.
     refusals : dict
@@ -304,7 +304,7 @@ def measure(
             if seconds is not None:
                 samples[contestant].append(seconds)
         if with_peak and subject in samples:
-            peak = take_turn(subject, MeasurePeak(dtype, plan.sample_seconds))
-            if peak is not None:
+            peak = take_turn(subject, MeasurePeak(case, dtype, plan.sample_seconds))
+            if peak:
                 measurement.peak.append(peak)
     return measurement

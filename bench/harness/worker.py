@@ -14,11 +14,12 @@ import time
 import timeit
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness import operands, reference
 from harness.libraries import LIBRARIES, Hotloops, Loaded, UnsupportedError, load
-from harness.operands import DATA, Data
+from harness.operands import Data, kinds_of_data
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -67,8 +68,9 @@ class Take:
 
 @dataclass(frozen=True)
 class MeasurePeak:
-    """Measure the peak of fused multiply-adds on all of the worker's threads."""
+    """Measure the peak for a case on all of the worker's threads."""
 
+    case: Case
     dtype: str
     seconds: float
 
@@ -102,7 +104,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds per call or, of the peak, FLOP/s; and whether the pool came to rest after."""
+    """Seconds per call or, of the peak, FLOP/s (0: there is none); whether the pool rests again."""
 
     value: float
     settled: bool
@@ -148,7 +150,7 @@ class Worker:
             elif isinstance(request, Take):
                 value = self._take(request.seconds)
             else:
-                value = self._peak(request.dtype, request.seconds)
+                value = self._peak(request)
             return Taken(value, self._settle())
         except UnsupportedError as error:
             return Refused("unsupported", str(error))
@@ -159,7 +161,7 @@ class Worker:
         self._timer, self._seconds = None, math.inf
         errors: dict[Data, float] = {}
         timed = None
-        for data in reversed(DATA):  # the last is the one that is timed
+        for data in reversed(kinds_of_data(dtype)):  # the last is the one that is timed
             if data == "wide" and (case.operation != "matmul" or case.work(1) > ACCURACY_WORK):
                 continue
             arrays = operands.make(case, dtype, data)
@@ -200,11 +202,12 @@ class Worker:
         self._seconds = min(samples)
         return self._seconds
 
-    def _peak(self, dtype: str, seconds: float) -> float:
+    def _peak(self, request: MeasurePeak) -> float:
         if not isinstance(self._library, Hotloops):
             raise UnsupportedError("hotloops measures the peak")
-        peak = self._library.peak
-        return sum(self._executor.map(lambda _: peak(dtype, seconds), range(self._threads)))
+        peak = partial(self._library.peak, request.case, request.dtype, request.seconds)
+        peaks = self._executor.map(lambda _: peak() or 0.0, range(self._threads))
+        return sum(peaks)
 
     def _settle(self) -> bool:
         """Wait until this process uses no more CPU time; False if it never stopped."""

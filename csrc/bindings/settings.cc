@@ -29,6 +29,12 @@ DType dtype_named(const std::string& name) {
   throw std::invalid_argument("dtype is '" + name + "' but must be 'float32' or 'float64'");
 }
 
+TileProduct tile_product_named(const std::string& name) {
+  if (name == "bfloat16") return TileProduct::bf16;
+  if (name == "int8") return TileProduct::i8;
+  throw std::invalid_argument("dtype is '" + name + "' but must be 'bfloat16' or 'int8'");
+}
+
 py::dict describe(const Kernel& kernel) {
   py::dict d;
   d["name"] = name_of(kernel);
@@ -123,6 +129,14 @@ void register_settings(py::module_& m) {
         const DType type = dtype_named(dtype);
         const py::gil_scoped_release release;
         return fma_peak(active_kernels(), type, seconds);
+      },
+      py::arg("dtype"), py::arg("seconds"));
+  m.def(
+      "tile_peak",
+      [](const std::string& dtype, double seconds) {
+        const TileProduct product = tile_product_named(dtype);
+        const py::gil_scoped_release release;
+        return tile_peak(active_kernels(), product, seconds);
       },
       py::arg("dtype"), py::arg("seconds"));
   m.def(

@@ -1,6 +1,7 @@
 #define HOTLOOPS_ISA amx
 #include "kernels/slicing.h"
 #include "kernels/splitting.h"
+#include "kernels/tile_burst.h"
 #include "kernels/tile_microkernel.h"
 
 namespace hotloops::avx512 {
@@ -75,6 +76,11 @@ void set_tiles(KernelSet& set) {
   set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, Arithmetic::u8i8, 4);
   set_kernel<ShiftedKernel, Int16Tiles>(set, Arithmetic::i16, 8);
   set_kernel<ShiftedKernel, Int32Tiles>(set, Arithmetic::i32, 8);
+  // Pairs of bfloat16 of magnitudes from 1 to 2, whose sums stay finite.
+  set.tile_burst[static_cast<int>(TileProduct::bf16)] =
+      &tile_burst<DotBf16, 32, 0x807f807f, 0x3f803f80>;
+  set.tile_burst[static_cast<int>(TileProduct::i8)] =
+      &tile_burst<DotInt8<true, true>, 64, 0xffffffff, 0>;
 }
 
 }  // namespace hotloops::amx

@@ -18,8 +18,9 @@ from IPython.display import Markdown
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import hotloops
-from hotloops.ladder import measuring, peers, report, rungs
+from hotloops.ladder import measuring, peers, report
 from hotloops.ladder.plots import COLOURS
+from hotloops.ladder.runner import rungs_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,19 +82,20 @@ def measure_rungs(workload: Workload, torch: Any) -> Section:
     """
     threads = hotloops.get_num_threads()
     effort, limits = measuring.QUICK, peers.ThreadLimits(torch)
+    climbed, missing = rungs_for(workload)
     contestants = [
-        *(("rung", rung, threads if rung.threaded else 1) for rung in rungs(workload.op)),
+        *(("rung", rung, threads if rung.threaded else 1) for rung in climbed),
         *peers.with_threads(peers.peers(workload.op, torch), 1),
     ]
     trials: list[measuring.Trial] = [
         measuring.RungTrial(kind, rung, count, workload, effort, limits)  # type: ignore[arg-type]
         for kind, rung, count in contestants
     ]
-    trials += measuring.peak_trials(workload, sorted({1, threads}), effort)
+    trials += measuring.peak_trials(workload, climbed, sorted({1, threads}), effort)
     with neighbours_noted():
         for _ in measuring.take_turns(trials, effort.rounds):
             pass
-    return report.make_section(workload, trials)
+    return report.make_section(workload, trials, missing)
 
 
 @contextmanager

@@ -25,8 +25,9 @@ parts:
 
 from __future__ import annotations
 
+from hotloops._settings import isas
 from hotloops.ladder.dense_rungs import DENSE_RUNGS
-from hotloops.ladder.matmul_rungs import MATMUL_RUNGS
+from hotloops.ladder.matmul_rungs import MATMUL_RUNGS, TILE_RUNGS
 from hotloops.ladder.relu_rungs import RELU_RUNGS
 from hotloops.ladder.rung import Rung
 
@@ -47,7 +48,8 @@ def rungs(op: str) -> tuple[Rung, ...]:
     Returns
     -------
     tuple of Rung
-        In the order of their speed, or nearly: it depends on the problem and the machine.
+        Those that this machine can climb (the last ones of matmul need AMX tiles), in the order of
+        their speed, or nearly: it depends on the problem and the machine.
 
     Raises
     ------
@@ -66,4 +68,5 @@ def rungs(op: str) -> tuple[Rung, ...]:
     """
     if op not in _RUNGS:
         raise ValueError(f"rungs: op is {op!r}, expected one of {', '.join(map(repr, _RUNGS))}")
-    return _RUNGS[op]
+    on_tiles = TILE_RUNGS if op == "matmul" and "amx" in isas() else ()
+    return _RUNGS[op] + on_tiles

@@ -1,25 +1,31 @@
-"""Matrix multiplication, from a loop over array elements to all cores.
+"""Matrix multiplication, from a loop over array elements to all cores, and to tiles.
 
 The ladder leaves Python twice: first into NumPy, one call at a time, then into C++. The C++ rungs
 start again from the three naive loops, which is slower than the better NumPy rungs; so the two
 climbs interleave.
 
 The C++ rungs are in csrc/naive.cc and csrc/rungs.cc, the microkernel in csrc/kernels.
+
+The last rungs need a CPU with AMX tiles, and float32. The first of them is as accurate as those
+before it; the others are faster still at less precision, which their names and ideas say.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hotloops import _core
 from hotloops._operations import matmul
-from hotloops._settings import threads
+from hotloops._settings import threads, use_isa
 from hotloops.ladder.rung import Rung, as_lists
 from hotloops.naive import matmul_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Array = NDArray[Any]
 
@@ -68,6 +74,16 @@ def one_thread(a: Array, b: Array) -> Array:
     """Multiply by the microkernel, on the calling thread."""
     with threads(1):
         return np.asarray(matmul(a, b))
+
+
+def on_tiles(precision: str) -> Callable[[Array, Array], Array]:
+    """Return a function that multiplies on AMX tiles, at a precision of float32."""
+
+    def product(a: Array, b: Array) -> Array:
+        with use_isa("amx"):
+            return np.asarray(matmul(a, b, precision=precision))
+
+    return product
 
 
 MATMUL_RUNGS = (
@@ -151,5 +167,34 @@ MATMUL_RUNGS = (
         language="hotloops",
         run=matmul,
         threaded=True,
+    ),
+)
+
+TILE_RUNGS = (
+    Rung(
+        name="AMX tiles, bf16x6",
+        idea="float32 as three bfloat16 each, six tile products: as accurate, past the FMA peak.",
+        language="hotloops",
+        run=on_tiles("bf16x6"),
+        threaded=True,
+        tile_products=6,
+    ),
+    Rung(
+        name="AMX tiles, bf16x3",
+        idea="Precision bf16x3, about 2^-16 a product: two bfloat16 each, three products.",
+        language="hotloops",
+        run=on_tiles("bf16x3"),
+        threaded=True,
+        tile_products=3,
+        more_roundings=2**9,
+    ),
+    Rung(
+        name="AMX tiles, bf16",
+        idea="Precision bf16, about 2^-8 a product: float32 rounded to bfloat16, one product.",
+        language="hotloops",
+        run=on_tiles("bf16"),
+        threaded=True,
+        tile_products=1,
+        more_roundings=2**17,
     ),
 )

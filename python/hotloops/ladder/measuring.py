@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from hotloops import _core
+from hotloops._settings import use_isa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from hotloops.ladder.workloads import Workload
 
 Kind = Literal["rung", "peer", "peak"]
+
+FMA_PEAK = "peak of FMA"
+TILE_PEAK = "peak of tiles"
+MEMORY_PEAK = "peak of memory"
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,14 @@ def settle(step: float = 0.005, longest: float = 0.5) -> None:
 
 
 class Trial(Protocol):
-    """Something that takes turns."""
+    """Something that takes turns; `peak` names the peak that `peak_work` times its rate nears."""
 
     name: str
     kind: Kind
     threads: int
     rates: list[float]
+    peak: str
+    peak_work: int
 
     def take_turn(self) -> None:
         """Measure once; add a rate, in FLOP/s or bytes/s."""
@@ -88,6 +95,9 @@ class RungTrial:
     def __post_init__(self) -> None:
         """Find out how many rows, and how many calls, make a turn; check the result."""
         self.name = self.rung.name
+        vector_peak = MEMORY_PEAK if self.workload.op == "relu" else FMA_PEAK
+        self.peak = TILE_PEAK if self.rung.tile_products else vector_peak
+        self.peak_work = max(self.rung.tile_products, 1)
         self.rows = 1
         while True:
             self._operands = self.rung.prepare(*self.workload.first_rows(self.rows))
@@ -99,7 +109,7 @@ class RungTrial:
                 break
             growth = min(max(self.effort.longest / seconds, 2), 16)
             self.rows = min(int(self.rows * growth), self.workload.rows)
-        self.workload.check(np.asarray(result))
+        self.workload.check(np.asarray(result), self.rung.more_roundings)
         self.calls = max(1, round(self.effort.shortest / seconds))
 
     @property
@@ -127,13 +137,18 @@ class RungTrial:
 
 @dataclass
 class PeakTrial:
-    """The most that this machine does: multiply-adds in registers, or updates of memory."""
+    """The most that this machine does: products in registers, or updates of memory."""
 
     name: str
     threads: int
     measure: Callable[[int], float]
     kind: Kind = "peak"
     rates: list[float] = field(default_factory=list)
+    peak_work: int = 1
+
+    def __post_init__(self) -> None:
+        """Be a peak of its own."""
+        self.peak = self.name
 
     def take_turn(self) -> None:
         """Measure the peak once."""
@@ -141,14 +156,30 @@ class PeakTrial:
         self.rates.append(self.measure(self.threads))
 
 
-def fma_peak(dtype: str, seconds: float) -> Callable[[int], float]:
+def of_all_threads(burst: Callable[[], float]) -> Callable[[int], float]:
     """Return a function that measures FLOP/s of so many threads that compute in registers."""
 
     def measure(threads: int) -> float:
         with ThreadPoolExecutor(threads) as pool:
-            return float(sum(pool.map(lambda _: _core.fma_peak(dtype, seconds), range(threads))))
+            return float(sum(pool.map(lambda _: burst(), range(threads))))
 
     return measure
+
+
+def fma_peak(dtype: str, seconds: float) -> Callable[[int], float]:
+    """Return a function that measures fused multiply-adds of so many threads."""
+    return of_all_threads(lambda: _core.fma_peak(dtype, seconds))
+
+
+def tile_peak(seconds: float) -> Callable[[int], float]:
+    """Return a function that measures bfloat16 products on the tiles of so many threads."""
+    measure = of_all_threads(lambda: _core.tile_peak("bfloat16", seconds))
+
+    def measure_with_tiles(threads: int) -> float:
+        with use_isa("amx"):
+            return measure(threads)
+
+    return measure_with_tiles
 
 
 def memory_peak(like: Any) -> Callable[[int], float]:
@@ -162,13 +193,17 @@ def memory_peak(like: Any) -> Callable[[int], float]:
     return measure
 
 
-def peak_trials(workload: Workload, threads: list[int], effort: Effort) -> list[PeakTrial]:
-    """Return the trials for the peak of a workload, one a number of threads."""
+def peak_trials(
+    workload: Workload, rungs: Sequence[Rung], threads: list[int], effort: Effort
+) -> list[PeakTrial]:
+    """Return the trials for the peaks of a workload's rungs, one a number of threads for each."""
     if workload.op == "relu":
-        name, measure = "peak of memory", memory_peak(workload.operands[0])
+        peaks = {MEMORY_PEAK: memory_peak(workload.operands[0])}
     else:
-        name, measure = "peak of FMA", fma_peak(workload.dtype.name, effort.shortest)
-    return [PeakTrial(name, count, measure) for count in threads]
+        peaks = {FMA_PEAK: fma_peak(workload.dtype.name, effort.shortest)}
+    if any(rung.tile_products for rung in rungs):
+        peaks[TILE_PEAK] = tile_peak(effort.shortest)
+    return [PeakTrial(name, count, peaks[name]) for name in peaks for count in threads]
 
 
 def take_turns(trials: Sequence[Trial], rounds: int) -> Iterator[Trial]:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hotloops.ladder.measuring import TILE_PEAK
 from hotloops.ladder.report import Row, Section, summary
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ COLOURS = {
 }
 PEER_COLOUR = "#A9A9A9"
 PEAK_COLOUR = "#404040"
+TILE_PEAK_COLOUR = "#009E73"
 
 
 def write_plots(directory: Path, run: dict[str, Any], sections: list[Section]) -> list[Path]:
@@ -74,7 +76,7 @@ def draw_panel(panel: Axes, section: Section) -> None:
     )
     for place, row in zip(places, rows, strict=True):
         panel.annotate(
-            f"{row.rate:.3g}",
+            _digits(row.rate),
             (row.rate, place),
             xytext=(4, 0),
             textcoords="offset points",
@@ -86,10 +88,10 @@ def draw_panel(panel: Axes, section: Section) -> None:
     for row in section.of_kind("peak"):
         panel.axvline(
             row.rate,
-            color=PEAK_COLOUR,
+            color=TILE_PEAK_COLOUR if row.peak == TILE_PEAK else PEAK_COLOUR,
             linewidth=1.2,
             linestyle="--" if row.threads == 1 else "-",
-            label=f"{row.label}: {row.rate:.3g}",
+            label=f"{row.label}: {_digits(row.rate)}",
             zorder=3,
         )
     # The slowest rungs are at the top: there is room to the right of their bars.
@@ -106,3 +108,7 @@ def draw_panel(panel: Axes, section: Section) -> None:
 
 def _colour(row: Row) -> str:
     return PEER_COLOUR if row.kind == "peer" else COLOURS[row.language]
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

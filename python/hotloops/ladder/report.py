@@ -33,7 +33,8 @@ class Row:
     """One line of a table: a rung, a peer or the measured peak.
 
     Rates are in the section's unit, medians over rounds; `seconds` is the time for the whole
-    problem, computed from the rate where `extrapolated`.
+    problem, computed from the rate where `extrapolated`. `fraction_of_peak` is that of `peak`, the
+    peak of tiles being divided by `tile_products`, those in one product of float32.
     """
 
     name: str
@@ -43,10 +44,12 @@ class Row:
     threads: int
     rate: float
     rates: list[float]
+    peak: str
     fraction_of_peak: float | None
     seconds: float | None = None
     rows_run: int | None = None
     extrapolated: bool = False
+    tile_products: int = 0
     speedup_over_first: float | None = None
     speedup_over_previous: float | None = None
 
@@ -76,22 +79,31 @@ class Section:
         return [row for row in self.rows if row.kind in kinds]
 
 
-def make_section(workload: Workload, trials: Sequence[Trial]) -> Section:
-    """Make the section of a workload from its trials; those without a turn yet are left out."""
+def make_section(workload: Workload, trials: Sequence[Trial], missing: str = "") -> Section:
+    """Make the section of a workload from its trials; those without a turn yet are left out.
+
+    `missing` says which rungs are not among them, and why.
+    """
     scale = 1e9
     started = [trial for trial in trials if trial.rates]
-    peaks = {trial.threads: median(trial.rates) for trial in started if trial.kind == "peak"}
+    peaks = {
+        (trial.name, trial.threads): median(trial.rates)
+        for trial in started
+        if trial.kind == "peak"
+    }
     rows: list[Row] = []
     first = previous = None
     for trial in started:
         rate = median(trial.rates)
+        peak = peaks.get((trial.peak, trial.threads))
         common: dict[str, Any] = {
             "name": trial.name,
             "kind": trial.kind,
             "threads": trial.threads,
             "rate": rate / scale,
             "rates": [sample / scale for sample in trial.rates],
-            "fraction_of_peak": rate / peaks[trial.threads] if trial.threads in peaks else None,
+            "peak": trial.peak,
+            "fraction_of_peak": trial.peak_work * rate / peak if peak else None,
         }
         if not isinstance(trial, RungTrial):
             rows.append(Row(idea="", language="", **common))
@@ -104,6 +116,7 @@ def make_section(workload: Workload, trials: Sequence[Trial]) -> Section:
                 seconds=workload.work_per_row * workload.rows / rate,
                 rows_run=trial.rows,
                 extrapolated=trial.extrapolated,
+                tile_products=trial.rung.tile_products,
                 speedup_over_first=rate / first,
                 speedup_over_previous=rate / previous
                 if previous and trial.kind == "rung"
@@ -115,7 +128,7 @@ def make_section(workload: Workload, trials: Sequence[Trial]) -> Section:
     return Section(
         op=workload.op,
         title=workload.title,
-        note=workload.note,
+        note=f"{workload.note} {missing}".rstrip(),
         shape=workload.shape,
         dtype=workload.dtype.name,
         unit=workload.unit,

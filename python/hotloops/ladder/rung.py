@@ -45,6 +45,10 @@ class Rung:
         What is not timed: takes C-contiguous arrays, returns the tuple of operands for `run`.
     threaded : bool
         Whether it uses all the threads it may; the others use one.
+    tile_products : int
+        On AMX tiles, how many products of bfloat16 make up one of float32; 0 without tiles.
+    more_roundings : int
+        By how many roundings more than the dtype's own each product may be off.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Rung:
     run: Callable[..., Any]
     prepare: Callable[..., tuple[Any, ...]] = as_they_are
     threaded: bool = False
+    tile_products: int = 0
+    more_roundings: int = 0
 
     def __call__(self, *operands: NDArray[Any]) -> NDArray[Any]:
         """Return the result as an array."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hotloops.ladder.measuring import Kind
     from hotloops.ladder.report import Section
     from hotloops.ladder.rung import Rung
+    from hotloops.ladder.workloads import Workload
 
 EXTRA = {"rich": "rich", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 LARGEST_SIZE = 8192
@@ -124,11 +125,12 @@ def measure(arguments: argparse.Namespace, threads: int, console: Console) -> li
     ops = [op for op in OPS if arguments.op is None or op in arguments.op]
     sections = []
     for workload in workloads(ops, sizes, np.dtype(arguments.dtype), quick=arguments.quick):
+        climbed, missing = rungs_for(workload)
         contestants: list[tuple[Kind, Rung, int]] = [
-            *(("rung", rung, threads if rung.threaded else 1) for rung in rungs(workload.op)),
+            *(("rung", rung, threads if rung.threaded else 1) for rung in climbed),
             *peers.with_threads(peers.peers(workload.op, torch), threads),
         ]
-        peaks = measuring.peak_trials(workload, sorted({1, threads}), effort)
+        peaks = measuring.peak_trials(workload, climbed, sorted({1, threads}), effort)
         turns = (len(contestants) + len(peaks)) * effort.rounds
         with tables.live_table(console, len(contestants) + turns) as show:
             trials: list[measuring.Trial] = []
@@ -137,10 +139,23 @@ def measure(arguments: argparse.Namespace, threads: int, console: Console) -> li
                 trials.append(measuring.RungTrial(kind, rung, limit, workload, effort, limits))
             trials += peaks
             for trial in measuring.take_turns(trials, effort.rounds):
-                show(report.make_section(workload, trials), f"measured {trial.name}")
-        sections.append(report.make_section(workload, trials))
+                show(report.make_section(workload, trials, missing), f"measured {trial.name}")
+        sections.append(report.make_section(workload, trials, missing))
         console.print(tables.terminal_table(sections[-1], console.width))
     return sections
+
+
+def rungs_for(workload: Workload) -> tuple[list[Rung], str]:
+    """Return the rungs that a workload can climb here, and a sentence on those that are missing."""
+    found = list(rungs(workload.op))
+    if workload.op != "matmul":
+        return found, ""
+    on_vectors = [rung for rung in found if not rung.tile_products]
+    if workload.dtype != np.float32:
+        return on_vectors, f"There are no rungs on AMX tiles for {workload.dtype}."
+    if found == on_vectors:
+        return found, "The rungs on AMX tiles are missing: this machine has no usable ones."
+    return found, ""
 
 
 def _is_importable(module: str) -> bool:

@@ -76,6 +76,11 @@ def live_table(console: Console, steps: int) -> Iterator[Callable[[Section | Non
 def caption(section: Section) -> str:
     """Explain what the table cannot say itself."""
     text = section.note
+    if any(row.tile_products for row in section.rows):
+        text += (
+            " For rungs on tiles, % peak is that of the tiles' peak over the 6, 3 or 1 products of "
+            "bfloat16 in one of float32; bf16x3 and bf16 are less precise than the other rungs."
+        )
     if any(row.extrapolated for row in section.rows):
         text += " ~ extrapolated: a slow rung ran the first rows only, against all of the rest."
     return text

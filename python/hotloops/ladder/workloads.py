@@ -73,20 +73,27 @@ class Workload:
         """Return FLOP/s or bytes/s, for so many rows in so many seconds."""
         return self.work_per_row * rows / seconds
 
-    def check(self, result: Array) -> None:
-        """Raise AssertionError if a result, of the first rows, is not right."""
-        expected, bound = (part[: len(result)] for part in self._reference)
+    def check(self, result: Array, more_roundings: int = 0) -> None:
+        """Raise AssertionError if a result, of the first rows, is not right.
+
+        A sum of k products in any order, each product and each sum rounded, is within
+        gamma_k * (|a| @ |b|) of the exact one, gamma_k = k * u / (1 - k * u), component by
+        component; the bias is one more term. The reference is such a sum itself, hence twice that.
+        relu brings numbers closer. `more_roundings` are those of each product of lower precision.
+        """
+        expected, magnitude = (part[: len(result)] for part in self._reference)
+        terms = self.operands[0].shape[1] + (self.op == "dense")
+        bound = (self._gamma(terms) + self._gamma(terms + more_roundings)) * magnitude
         if result.shape != expected.shape or not (abs(result - expected) <= bound).all():
             raise AssertionError(f"wrong result for {self.op} {self.title}")
 
+    def _gamma(self, roundings: int) -> float:
+        unit_roundoff = float(np.finfo(self.dtype).eps) / 2
+        return roundings * unit_roundoff / (1 - roundings * unit_roundoff)
+
     @cached_property
     def _reference(self) -> tuple[Array, Array]:
-        """Reference in float64, and the largest allowed difference, component by component.
-
-        A sum of k products in any order, each product and each sum rounded, is within
-        gamma_k * (|a| @ |b|) of the exact one, gamma_k = k * u / (1 - k * u); the bias is one more
-        term. The reference is such a sum itself, hence twice that. relu brings numbers closer.
-        """
+        """Reference in float64, and the magnitude of its terms: of relu, which is exact, none."""
         if self.op == "relu":
             expected = np.maximum(self.operands[0], 0)
             return expected, np.broadcast_to(0.0, expected.shape)
@@ -94,9 +101,7 @@ class Workload:
         expected, magnitude = a @ b, abs(a) @ abs(b)
         if bias:
             expected, magnitude = np.maximum(expected + bias[0], 0), magnitude + abs(bias[0])
-        terms = a.shape[1] + len(bias)
-        unit_roundoff = np.finfo(self.dtype).eps / 2
-        return expected, 2 * terms * unit_roundoff / (1 - terms * unit_roundoff) * magnitude
+        return expected, magnitude
 
 
 def workloads(

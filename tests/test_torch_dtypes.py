@@ -1,0 +1,105 @@
+"""matmul of torch tensors of halves and integers: torch's dtypes in and out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import hotloops
+from support import MATMUL_SHAPES, assert_rounded_once, normal, small_integers
+
+torch = pytest.importorskip("torch")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DTYPES = ["int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16"]
+HALVES = ["float16", "bfloat16"]
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "contiguous": lambda x: x,
+    "transposed": lambda x: x.mT.contiguous().mT,
+    "strided": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+    "narrowed": lambda x: torch.cat([x, x], -1).narrow(-1, 0, x.shape[-1]),
+    "offset": lambda x: torch.cat([x.flatten()[:1], x.flatten()])[1:].view(x.shape),
+}
+
+pytestmark = pytest.mark.usefixtures("any_isa")
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_half = pytest.mark.parametrize("dtype", HALVES)
+
+
+def integers(seed: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """Return a tensor of small integers; negative ones wrap in uint8."""
+    return torch.from_numpy(small_integers(seed, shape, np.int64)).to(getattr(torch, dtype))
+
+
+def expected(a: Any, b: Any, dtype: Any) -> Any:
+    """Return the exact product of integers, wrapped or rounded once to a dtype."""
+    wide = torch.float64 if dtype.is_floating_point else torch.int64
+    return torch.matmul(a.to(wide), b.to(wide)).to(dtype)
+
+
+@each_dtype
+def test_as_torch_has_it(dtype: str) -> None:
+    for a_shape, b_shape in [*MATMUL_SHAPES, ((70, 300), (300, 65)), ((3, 40, 65), (65, 33))]:
+        a, b = integers(1, a_shape, dtype), integers(2, b_shape, dtype)
+        c = hotloops.matmul(a, b)
+        assert isinstance(c, torch.Tensor)
+        assert c.dtype == torch.matmul(a[..., :0], b[..., :0, :] if b.ndim > 1 else b[:0]).dtype
+        assert torch.equal(c, expected(a, b, a.dtype))
+
+
+@each_dtype
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(dtype: str, layout: str) -> None:
+    for shape in ((37, 300, 70), (3, 40, 33), (130, 9, 1)):
+        m, k, n = shape
+        a, b = integers(1, (m, k), dtype), integers(2, (k, n), dtype)
+        product = hotloops.matmul(LAYOUTS[layout](a), LAYOUTS[layout](b))
+        assert torch.equal(product, expected(a, b, a.dtype))
+    rows = a[:1].expand(m, k)
+    assert torch.equal(hotloops.matmul(rows, b), expected(rows, b, a.dtype))
+
+
+@each_dtype
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided"])
+def test_out(dtype: str, layout: str) -> None:
+    a, b = integers(1, (37, 300), dtype), integers(2, (300, 70), dtype)
+    out = LAYOUTS[layout](torch.zeros((37, 70), dtype=a.dtype))
+    assert hotloops.matmul(a, b, out) is out
+    assert torch.equal(out, expected(a, b, a.dtype))
+
+
+@pytest.mark.parametrize("shape", [(20, 24, 16), (37, 300, 70), (150, 413, 170)])
+def test_int8_in_int32_is_torchs_int_mm(shape: tuple[int, int, int]) -> None:
+    m, k, n = shape
+    generator = torch.Generator().manual_seed(m)
+    a = torch.randint(-128, 128, (m, k), dtype=torch.int8, generator=generator)
+    b = torch.randint(-128, 128, (k, n), dtype=torch.int8, generator=generator)
+    c = hotloops.matmul(a, b, dtype=torch.int32)
+    assert c.dtype == torch.int32
+    assert torch.equal(c, torch._int_mm(a, b))
+    unsigned = a.view(torch.uint8)
+    for x, y in ((unsigned, b), (unsigned, b.view(torch.uint8)), (a, b.view(torch.uint8))):
+        c = hotloops.matmul(x, y, dtype=torch.int32)
+        assert torch.equal(c, expected(x, y, torch.int32))
+
+
+@each_half
+def test_halves_in_float32(dtype: str) -> None:
+    a, b = integers(1, (70, 300), dtype), integers(2, (300, 65), dtype)
+    c = hotloops.matmul(a, b, dtype=torch.float32)
+    assert c.dtype == torch.float32
+    assert torch.equal(c, expected(a, b, torch.float32))
+
+
+@each_half
+def test_halves_are_rounded_once(dtype: str) -> None:
+    for m, k, n in [(150, 413, 170), (1, 700, 40), (5, 64, 3)]:
+        a, b = normal(1, (m, k), np.float32), normal(2, (k, n), np.float32)
+        x, y = (torch.from_numpy(array).to(getattr(torch, dtype)) for array in (a, b))
+        c = hotloops.matmul(x, y)
+        assert c.dtype == x.dtype
+        assert_rounded_once(c.float().numpy().astype(dtype), a.astype(dtype), b.astype(dtype))
