@@ -327,7 +327,7 @@ def test_an_activation_that_follows_is_fused(activation: str) -> None:
     model = nn.Sequential(nn.Linear(5, 8), follower, nn.Linear(8, 8), nn.LayerNorm(8), follower)
     fast = hotloops_torch.optimize(model)
     assert [type(layer).__name__ for layer in fast[:4]] == [
-        *("Linear", "Identity", "Linear", "LayerNorm")
+        *("PackedLinear", "Identity", "PackedLinear", "LayerNorm")
     ]
     assert (fast[0].activation, fast[2].activation) == (activation, None)
     assert type(fast[4]) is type(follower)
@@ -370,7 +370,7 @@ def test_nested_shared_and_root_layers() -> None:
     torch.testing.assert_close(fast(x), model(x))
 
     root = hotloops_torch.optimize(nn.Linear(5, 4))
-    assert type(root) is hotloops_torch.Linear
+    assert type(root) is hotloops_torch.PackedLinear
     assert root.hotloops_replaced == ["the model: Linear(5, 4)"]
 
 
@@ -414,7 +414,7 @@ def test_a_language_model_end_to_end() -> None:
     fast = hotloops_torch.optimize(model)
     linear_layers = [m for m in fast.modules() if isinstance(m, nn.Linear)]
     assert len(fast.hotloops_replaced) == len(linear_layers) == 37
-    assert all(type(layer) is hotloops_torch.Linear for layer in linear_layers)
+    assert all(type(layer) is hotloops_torch.PackedLinear for layer in linear_layers)
 
     def embeddings(of: Any) -> Any:
         mask = tokens["attention_mask"][..., None]

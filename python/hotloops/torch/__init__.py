@@ -13,7 +13,7 @@ except ImportError as error:
         "hotloops.torch needs PyTorch, which is not installed: pip install torch"
     ) from error
 
-from hotloops.torch.layers import Linear, optimize
+from hotloops.torch.layers import Linear, PackedLinear, optimize
 from hotloops.torch.operators import linear
 
-__all__ = ["Linear", "linear", "optimize"]
+__all__ = ["Linear", "PackedLinear", "linear", "optimize"]

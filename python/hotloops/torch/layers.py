@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+import hotloops
 from hotloops import _core
 from hotloops.torch.operators import linear
 
@@ -85,6 +86,62 @@ class Linear(torch.nn.Linear):
         """
         text = super().extra_repr()
         return text if self.activation is None else f"{text}, activation={self.activation!r}"
+
+
+class PackedLinear(Linear):
+    """A `Linear` for inference, which keeps its weight packed.
+
+    The weight is packed at the first call, and again after it has changed. Where gradients are
+    recorded or a graph is compiled, it is the `Linear` that it replaces.
+
+    Parameters
+    ----------
+    in_features, out_features, bias, activation, device, dtype
+        As for `Linear`.
+
+    See Also
+    --------
+    optimize : Makes such layers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hotloops.torch import PackedLinear
+    >>> layer = PackedLinear(3, 2, activation="relu").requires_grad_(False)
+    >>> layer(torch.zeros(5, 3)).shape
+    torch.Size([5, 2])
+    """
+
+    _packed: hotloops.PackedMatrix | None = None
+    _packed_from: tuple[Any, ...] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``activation(x @ weight.T + bias)``.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., in_features)
+            Inputs, in rows.
+
+        Returns
+        -------
+        Tensor, shape (..., out_features)
+            As `hotloops.torch.linear`.
+        """
+        weight = self.weight
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and weight.requires_grad):
+            return super().forward(x)
+        version = None if weight.is_inference() else weight._version
+        packed_from = (weight.data_ptr(), version, _core.isa(), _core.float32_precision())
+        if self._packed_from != packed_from:
+            self._packed = hotloops.pack(weight.detach().T)
+            self._packed_from = packed_from
+        y = _core.dense(x, self._packed, self.bias, self.activation, None, None, True, None)
+        return super().forward(x) if y is NotImplemented else y
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is packed belongs to this process and can be made again.
+        return {name: value for name, value in vars(self).items() if "_packed" not in name}
 
 
 def optimize(model: torch.nn.Module) -> torch.nn.Module:
@@ -196,9 +253,9 @@ def _has_hooks(module: torch.nn.Module) -> bool:
     return any(value for name, value in vars(module).items() if name.endswith("_hooks"))
 
 
-def _as_hotloops(layer: Any, activation: str | None) -> Linear:
+def _as_hotloops(layer: Any, activation: str | None) -> PackedLinear:
     """Return a layer with the same parameters."""
-    new: Linear = Linear(
+    new = PackedLinear(
         *(layer.in_features, layer.out_features, layer.bias is not None, activation),
         device="meta",  # no memory and no time for initial values
     )
