@@ -7,27 +7,9 @@
 #include <stdexcept>
 
 #include "cpu_features.h"
+#include "kernels/leaves.h"
 
 namespace hotloops {
-
-namespace baseline {
-extern const KernelSet kKernels;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const KernelSet kKernels;
-}
-namespace avx512 {
-extern const KernelSet kKernels;
-}
-namespace amx {
-void set_tiles(KernelSet& set);
-}
-#elif defined(__aarch64__)
-namespace neon {
-extern const KernelSet kKernels;
-}
-#endif
 
 namespace {
 

@@ -13,7 +13,7 @@ namespace hotloops {
 // What products are summed in. Integers are summed modulo 2^32 or 2^64, which is the same for
 // signed and unsigned ones.
 enum class DType : std::uint8_t { f32, f64, i32, i64 };
-inline constexpr int kRealDTypes = 2;  // the first ones, of everything but products
+inline constexpr int kDTypes = 4;
 
 // The operands' types and how they are multiplied. The first ones are plain: operands, products and
 // sums of one type.
@@ -214,20 +214,21 @@ inline constexpr int kTileProducts = 2;
 // The shapes of tiles that an ISA has: for many rows, for a few, and for one.
 inline constexpr int kTileShapes = 3;
 
-// Everything an ISA's leaf provides, indexed by DType or Arithmetic.
+// Everything an ISA's leaf provides, indexed by DType or Arithmetic; for integers there are
+// products alone.
 struct KernelSet {
   Isa isa;
   const char* name;
   Kernel matmul[kArithmetics][kTileShapes];  // tallest first
-  RowKernels rows[kRealDTypes];
+  RowKernels rows[kDTypes];
   ElementKernels elements[kElementTypes];  // indexed by ElementType
   // Rounds or wraps n sums of products to a narrower type, indexed by it; null for the others.
   void (*narrow[kElementTypes])(std::int64_t n, const void* sums, void* values);
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication
   // and an addition) in registers and returns how many floating-point operations that were.
-  std::int64_t (*fma_burst[kRealDTypes])(std::int64_t iterations);
+  std::int64_t (*fma_burst[kDTypes])(std::int64_t iterations);
   // Negates n values in place: the least that a pass over memory can do.
-  void (*negate[kRealDTypes])(std::int64_t n, void* x);
+  void (*negate[kDTypes])(std::int64_t n, void* x);
   // Like fma_burst, of the tile unit, indexed by TileProduct; null where there is none.
   std::int64_t (*tile_burst[kTileProducts])(std::int64_t iterations) = {};
 };

@@ -380,3 +380,13 @@ def test_the_naive_twin_agrees(kind: Kind) -> None:
         c, twin = hotloops.matmul(a, b, dtype=kind.dtype), naive.matmul(a, b, dtype=kind.dtype)
         assert c.dtype == twin.dtype
         np.testing.assert_array_equal(c, twin)
+
+
+@pytest.mark.parametrize("other", ["float16", "int16", "int32", "uint64"])
+def test_what_bfloat16_has_no_common_dtype_with(other: str) -> None:
+    # NumPy finds one for the product: a type that holds both.
+    x, y = small_integers(1, (4, 5), "bfloat16"), small_integers(2, (5, 3), other)
+    for a, b in ((x, y), (y.T, x.T)):
+        actual, theirs = hotloops.matmul(a, b), np.matmul(a, b)
+        assert actual.dtype == theirs.dtype
+        np.testing.assert_array_equal(actual, theirs)

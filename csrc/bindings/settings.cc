@@ -47,17 +47,26 @@ py::dict describe(const Kernel& kernel) {
 }
 
 // Each once: an ISA may have a kernel in several places, or another ISA's.
-py::list kernels() {
-  py::list list;
-  std::set<std::string> names;
-  for (const std::string& isa : usable_isas()) {
-    for (const auto& shapes : select_isa(cpu_features(), isa).kernels->matmul) {
-      for (const Kernel& kernel : shapes) {
-        if (kernel.choose != nullptr && names.insert(name_of(kernel)).second) {
-          list.append(describe(kernel));
-        }
+void append(const KernelSet& set, std::set<std::string>& names, py::list& list) {
+  for (const auto& shapes : set.matmul) {
+    for (const Kernel& kernel : shapes) {
+      if (kernel.choose != nullptr && names.insert(name_of(kernel)).second) {
+        list.append(describe(kernel));
       }
     }
+  }
+}
+
+// Of all usable ISAs, or of the one in use.
+py::list kernels(bool in_use) {
+  py::list list;
+  std::set<std::string> names;
+  if (in_use) {
+    append(active_kernels(), names, list);
+    return list;
+  }
+  for (const std::string& isa : usable_isas()) {
+    append(*select_isa(cpu_features(), isa).kernels, names, list);
   }
   return list;
 }
@@ -88,7 +97,7 @@ void register_settings(py::module_& m) {
       },
       py::arg("features"), py::arg("override") = py::none());
   m.def("cpu_features", &cpu_features);
-  m.def("kernels", &kernels);
+  m.def("kernels", &kernels, py::arg("in_use") = false);
 
   m.def("float32_precision", [] { return name_of_precision(float32_precision()); });
   // None: as the process has it.

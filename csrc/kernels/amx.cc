@@ -1,12 +1,9 @@
 #define HOTLOOPS_ISA amx
+#include "kernels/leaves.h"
 #include "kernels/slicing.h"
 #include "kernels/splitting.h"
 #include "kernels/tile_burst.h"
 #include "kernels/tile_microkernel.h"
-
-namespace hotloops::avx512 {
-extern const KernelSet kKernels;
-}
 
 namespace hotloops::amx {
 namespace {

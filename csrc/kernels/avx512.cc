@@ -1,9 +1,9 @@
 #define HOTLOOPS_ISA avx512
 #include "kernels/leaf.h"
+#include "kernels/leaves.h"
 
 namespace hotloops::avx512 {
 
-extern const KernelSet kKernels;
 constexpr KernelSet kKernels = make_kernel_set<64, 14, 2, 4>(Isa::avx512);
 
 }  // namespace hotloops::avx512

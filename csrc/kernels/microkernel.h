@@ -32,7 +32,7 @@
 namespace hotloops::HOTLOOPS_ISA {
 
 template <class T>
-inline constexpr bool kIsReal = T(1) / T(2) != T(0);
+inline constexpr bool kIsReal = static_cast<T>(0.5) != T{};
 
 // The elements of A that one value of k needs, in a packed panel.
 template <class T, int Mr>
@@ -237,13 +237,20 @@ class Microkernel {
   }
 };
 
+template <class T>
+constexpr DType dtype_of() {
+  if constexpr (kIsReal<T>) {
+    return sizeof(T) == 4 ? DType::f32 : DType::f64;
+  } else {
+    return sizeof(T) == 4 ? DType::i32 : DType::i64;
+  }
+}
+
 // All tiles up to Mr rows and Nv vectors; without InPlace, for packed operands only.
 template <class S, int Mr, int Nv, bool InPlace>
 class TileKernel {
  public:
-  static constexpr DType kDType = kIsReal<typename S::T>
-                                      ? (sizeof(typename S::T) == 4 ? DType::f32 : DType::f64)
-                                      : (sizeof(typename S::T) == 4 ? DType::i32 : DType::i64);
+  static constexpr DType kDType = dtype_of<typename S::T>();
   static constexpr bool kInPlace = InPlace;
   static constexpr int kMr = Mr;
   static constexpr int kNr = Nv * S::lanes;

@@ -68,9 +68,8 @@ HOTLOOPS_INLINE void finish_whole_rows(const PendingTile& pending, int row, int 
   for (; row < end; ++row, c += pending.tile.c_stride) {
 #pragma GCC unroll 2
     for (int j = 0; j < Sums::kCols; j += S::lanes) {
-      typename S::V value = Sums::load(pending, row, j);
-      if constexpr (Accumulate) value += S::load(c + j);
-      S::store(c + j, value);
+      const typename S::V sums = Sums::load(pending, row, j);
+      S::store(c + j, Accumulate ? S::load(c + j) + sums : sums);
     }
   }
 }

@@ -19,9 +19,9 @@
 namespace hotloops::HOTLOOPS_ISA {
 
 inline constexpr int kTileRows = 16;
-inline constexpr int kTileRowBytes = 64;
+inline constexpr int64_t kTileRowBytes = 64;
 inline constexpr int kTileCols = 16;  // of 32 bits, of accumulators and B
-inline constexpr int kTileBytes = kTileRows * kTileRowBytes;
+inline constexpr int64_t kTileBytes = kTileRows * kTileRowBytes;
 
 // The thread's tile unit is in use from begin_tiles() to end_tiles(): in between no other code that
 // uses it may run on the thread, and a context switch saves its 8 KiB.
@@ -46,21 +46,19 @@ HOTLOOPS_INLINE void tile_zero() {
 // Of kTileRows rows without gaps.
 template <int Tile>
 HOTLOOPS_INLINE void tile_load(const void* p) {
-  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(int64_t{kTileRowBytes}), "i"(Tile)
-               : "memory");
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(kTileRowBytes), "i"(Tile) : "memory");
 }
 
 // The same for what is not needed in L1 again soon.
 template <int Tile>
 HOTLOOPS_INLINE void tile_stream(const void* p) {
-  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(int64_t{kTileRowBytes}), "i"(Tile)
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(kTileRowBytes), "i"(Tile)
                : "memory");
 }
 
 template <int Tile>
 HOTLOOPS_INLINE void tile_store(void* p) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(int64_t{kTileRowBytes}), "i"(Tile)
-               : "memory");
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(kTileRowBytes), "i"(Tile) : "memory");
 }
 
 // C += A B for pairs of bfloat16, in float32. Within an instruction, even and odd values of k are

@@ -43,7 +43,10 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     if has_own_semantics(a, b, out):
         return _numpy_matmul(a, b, out, dtype)
     a, b = np.asarray(a), np.asarray(b)
-    result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
+    try:
+        result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
+    except TypeError:  # none, such as of bfloat16 and float16; products may still have one
+        return _numpy_matmul(a, b, out, dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     castable = all(np.can_cast(array.dtype, result_dtype, "same_kind") for array in (a, b))
     if result_dtype.name not in PRODUCT_DTYPES or not castable:

@@ -277,7 +277,7 @@ def _config() -> dict[str, Any]:
         "isas": list(_core.isas()),
         "cpu_features": sorted(_core.cpu_features()),
         "caches": dict(_core.cache_sizes()),
-        "kernels": [k for k in _core.kernels() if k["isa"] == _core.isa()],
+        "kernels": _core.kernels(in_use=True),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "numpy": np.__version__,
