@@ -8,7 +8,7 @@ namespace hotloops {
 
 void register_elementwise(pybind11::module_& m);
 void register_operations(pybind11::module_& m);
-void register_packing(pybind11::module_& m);
+void register_packing(const pybind11::module_& m);
 void register_vjp(pybind11::module_& m);
 void register_settings(pybind11::module_& m);
 void register_ladder(pybind11::module_& m);

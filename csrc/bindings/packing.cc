@@ -73,7 +73,7 @@ void check_packed(std::string_view function, std::string_view name, const Packed
   }
 }
 
-void register_packing(py::module_& m) {
+void register_packing(const py::module_& m) {
   py::class_<PackedArray>(m, "PackedMatrix")
       .def(py::init([](py::handle b, py::handle precision) {
              auto packed = pack_array(b, precision);

@@ -53,7 +53,7 @@ class SplitForm {
     float value = 0;
     for (int piece = kPieces - 1; piece >= 0; --piece) {
       uint32_t pair;
-      __builtin_memcpy(&pair, column + piece * kTiles * kTileBytes + k % kTileRows * kTileRowBytes,
+      __builtin_memcpy(&pair, column + kTileBytes * kTiles * piece + k % kTileRows * kTileRowBytes,
                        sizeof pair);
       const uint32_t bits = k < kTileRows ? pair << 16 : pair & 0xffff0000;
       float part;
@@ -131,7 +131,7 @@ class SplitForm {
 #pragma GCC unroll 3
     for (int piece = 0; piece < kPieces; ++piece) {
       const U pair = cut(low) >> 16 | cut(high);
-      __builtin_memcpy(to + piece * kTiles * kTileBytes, &pair, sizeof pair);
+      __builtin_memcpy(to + kTileBytes * kTiles * piece, &pair, sizeof pair);
     }
   }
 

@@ -217,12 +217,12 @@ class QuarteredKernel {
     constexpr Pieces kNow = Scheme::kOrder[I];
     constexpr Pieces kBefore = Scheme::kOrder[I == 0 ? 0 : I - 1];
     if constexpr (I == 0 || kBefore.a != kNow.a) {
-      tile_load<4>(a + 2 * kNow.a * kTileBytes);
-      if constexpr (RowTiles > 1) tile_load<5>(a + (2 * kNow.a + 1) * kTileBytes);
+      tile_load<4>(a + kTileBytes * 2 * kNow.a);
+      if constexpr (RowTiles > 1) tile_load<5>(a + kTileBytes * (2 * kNow.a + 1));
     }
     if constexpr (I == 0 || kBefore.b != kNow.b) {
-      tile_stream<6>(b + 2 * kNow.b * kTileBytes);
-      if constexpr (ColTiles > 1) tile_stream<7>(b + (2 * kNow.b + 1) * kTileBytes);
+      tile_stream<6>(b + kTileBytes * 2 * kNow.b);
+      if constexpr (ColTiles > 1) tile_stream<7>(b + kTileBytes * (2 * kNow.b + 1));
     }
     using Dot = typename Scheme::Dot;
     Dot::template run<0, 4, 6>();

@@ -185,10 +185,9 @@ struct WholeForm {
 
   static T b_value(const char* column, int k) {
     constexpr int kSide = 4 / sizeof(T);
+    constexpr int64_t kSize = sizeof(T);
     T value;
-    __builtin_memcpy(&value,
-                     column + k / kSide * kTileRowBytes + k % kSide * static_cast<int>(sizeof(T)),
-                     sizeof value);
+    __builtin_memcpy(&value, column + k / kSide * kTileRowBytes + k % kSide * kSize, sizeof value);
     return value;
   }
 

@@ -140,7 +140,7 @@ class PackedLinear(Linear):
         return super().forward(x) if y is NotImplemented else y
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is packed belongs to this process and can be made again.
+        """Return what is pickled and copied: not what is packed, which can be made again."""
         return {name: value for name, value in vars(self).items() if "_packed" not in name}
 
 
