@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace hotloops {
 namespace {
@@ -27,6 +28,11 @@ std::byte* workspace(std::int64_t bytes) {
     capacity = bytes;
   }
   return memory.get();
+}
+
+std::int64_t release_workspace() {
+  memory.reset();
+  return std::exchange(capacity, 0);
 }
 
 }  // namespace hotloops

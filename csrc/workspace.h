@@ -12,4 +12,7 @@ namespace hotloops {
 // std::bad_alloc.
 std::byte* workspace(std::int64_t bytes);
 
+// Gives the calling thread's memory back to the system, and returns how many bytes that were.
+std::int64_t release_workspace();
+
 }  // namespace hotloops

@@ -245,7 +245,8 @@ def tile_shapes(isa: str, dtype: npt.DTypeLike) -> Iterator[tuple[int, int, int]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
+    """Return a field of this process' status, in bytes."""
     lines = (line.split() for line in STATUS.read_text().splitlines())
     return next(int(line[1]) for line in lines if line[0] == f"{field}:") * 1024
 
@@ -253,9 +254,9 @@ def _resident(field: str) -> int:
 def peak_extra_memory(call: Callable[[], Any]) -> int:
     """Return by how many bytes a call raises the peak of this process' resident memory."""
     CLEAR.write_text("5")  # resets the peak
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     call()
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
 needs_proc = pytest.mark.skipif(not CLEAR.exists(), reason="/proc/self/clear_refs is Linux's")

@@ -58,6 +58,7 @@ SIGNATURES = {
     "float32_precision": "(precision)",
     "get_float32_precision": "()",
     "set_float32_precision": "(precision)",
+    "release_workspace": "()",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "threads": "(n)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import threadpoolctl
 
 import hotloops
 import support
+from hotloops import _core
 
 
 def openmp_pools() -> list[dict[str, Any]]:
@@ -121,3 +123,46 @@ def test_the_result_does_not_depend_on_who_limits_the_threads() -> None:
     expected = hotloops.matmul(x, x)
     with threadpoolctl.threadpool_limits(1):
         support.assert_same_bits(hotloops.matmul(x, x), expected)
+
+
+def test_the_workspace_is_given_back() -> None:
+    a = np.random.default_rng(1).standard_normal((600, 600))
+    expected = hotloops.matmul(a, a)
+    kept = hotloops.release_workspace()
+    caches = sum(_core.cache_sizes()[level] for level in ("l1d", "l2"))
+    assert 0 < kept <= 4 * caches * hotloops.get_num_threads()
+    assert hotloops.release_workspace() == 0
+    assert np.array_equal(hotloops.matmul(a, a), expected)
+    assert hotloops.release_workspace() == kept
+
+    def elsewhere() -> None:
+        hotloops.matmul(a, a)
+
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    other.join()
+    assert hotloops.release_workspace() == 0
+
+
+@support.needs_proc
+def test_released_memory_is_the_systems_again() -> None:
+    program = """
+import numpy as np
+import hotloops
+import support
+from hotloops import _core
+a = np.ones((700, 3000), np.float32)
+b = np.ones((3000, 700), np.float32)
+out = np.empty((700, 700), np.float32)
+hotloops.matmul(a, b, out)
+hotloops.release_workspace()
+before = support.resident("VmRSS")
+hotloops.matmul(a, b, out)
+with_it = support.resident("VmRSS")
+given = hotloops.release_workspace()
+after = support.resident("VmRSS")
+assert given > 1 << 18
+assert with_it - before >= given // 2, (before, with_it, given)
+assert with_it - after >= given // 2, (with_it, after, given)
+"""
+    support.run_python(program, PYTHONPATH=str(Path(__file__).parent))

@@ -16,6 +16,7 @@
 #include "dispatch.h"
 #include "peak.h"
 #include "threads.h"
+#include "workspace.h"
 
 namespace py = pybind11;
 
@@ -123,6 +124,8 @@ void register_settings(py::module_& m) {
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("set_num_threads_here", &set_num_threads_here, py::arg("n"));
+
+  m.def("release_workspace", &release_workspace);
 
   m.def("cache_sizes", [] {
     const CacheSizes& sizes = cache_sizes();

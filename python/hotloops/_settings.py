@@ -193,6 +193,29 @@ def _precision(function: str, precision: Any) -> str:
     return str(precision)
 
 
+def release_workspace() -> int:
+    """Give back the memory in which calls from this thread pack their operands.
+
+    It is kept from call to call, and as large as the largest call so far needed: some megabytes,
+    bounded by the caches, not by the operands. The next call that packs takes it again. Memory of
+    other threads that call hotloops is theirs, and goes when they end.
+
+    Returns
+    -------
+    int
+        Bytes given back.
+
+    Examples
+    --------
+    >>> import hotloops as hl
+    >>> hl.release_workspace() >= 0
+    True
+    >>> hl.release_workspace()
+    0
+    """
+    return _core.release_workspace()
+
+
 def isas() -> tuple[str, ...]:
     """Return the instruction sets that hotloops can use on this CPU, best first.
 
