@@ -55,7 +55,10 @@ class TilePanels {
         stride = kPitch;
       }
       for (int64_t i = piece.row; i < piece.row + piece.rows; ++i, from += stride) {
-        __builtin_prefetch(from + 2 * stride);
+        // The row after next is packed with the next tile.
+        for (int64_t byte = 0; byte < kStepRowBytes; byte += 64) {
+          __builtin_prefetch(reinterpret_cast<const char*>(from + 2 * stride) + byte);
+        }
         form.a_row(from, static_cast<int>(depth),
                    step + i / kTileRows * kTileBytes + i % kTileRows * kTileRowBytes);
       }
@@ -98,6 +101,7 @@ class TilePanels {
 
  private:
   using T = typename Form::T;
+  static constexpr int64_t kStepRowBytes = Form::kStep * static_cast<int64_t>(sizeof(T));
   static constexpr int64_t kPitch = Form::kStep + 16 / static_cast<int>(sizeof(T));
 
   static char* steps(void* panel) { return static_cast<char*>(panel) + sizeof(PanelHead); }

@@ -65,9 +65,9 @@ def matmul(
     Integers of 8 to 64 bits are multiplied exactly and wrap as NumPy's do. float16 and bfloat16
     (of the package ml_dtypes, or torch's) are summed in float32 and rounded once; on AMX tiles,
     bfloat16's subnormal numbers count as zero, and a float16 row has other bits than alone, within
-    the same bound, if a row near it holds NaN or infinity. Where `dtype` names the type of the sums (int32 for
-    int8, uint8 and int16; float32 for the half types), the operands are not converted first.
-    uint16, complex, longdouble, bool and object go to `numpy.matmul`.
+    the same bound, if a row near it holds NaN or infinity. Where `dtype` names the type of the
+    sums (int32 for int8, uint8 and int16; float32 for the half types), the operands are not
+    converted first. uint16, complex, longdouble, bool and object go to `numpy.matmul`.
 
     Other values of `precision` allow products of bfloat16, summed in float32, where the CPU has a
     tile unit (AMX) and that is faster; elsewhere they change nothing. A float32 is then a sum of
