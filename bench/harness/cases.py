@@ -55,6 +55,8 @@ class Case:
         The type of the operands; None for cases of whatever type a run is about.
     result_dtype : str, optional
         The type that a product is summed in and returned as; None for that of the operands.
+    packed : bool
+        Whether libraries that can do so pack ``w`` beforehand, outside of the measured time.
     """
 
     shape_class: str
@@ -66,6 +68,7 @@ class Case:
     precision: str | None = None
     dtype: str | None = None
     result_dtype: str | None = None
+    packed: bool = False
 
     @property
     def group(self) -> str:
@@ -82,6 +85,8 @@ class Case:
             text = f"relu {text}"
         if self.out is not None:
             text += " out=" if self.out == "contiguous" else f" out={self.out}"
+        if self.packed:
+            text += " packed"
         if self.precision is not None:
             return f"{text} {self.precision}"
         if self.dtype is not None:
@@ -133,6 +138,7 @@ def product(
     precision: str | None = None,
     dtype: str | None = None,
     result_dtype: str | None = None,
+    packed: bool = False,
 ) -> Case:
     """Make a matmul case."""
     x, w = Operand(tuple(a), a_layout), Operand(tuple(b), b_layout)
@@ -145,6 +151,7 @@ def product(
         precision=precision,
         dtype=dtype,
         result_dtype=result_dtype,
+        packed=packed,
     )
 
 
@@ -153,7 +160,15 @@ def squares(shape_class: str, sizes: Iterable[int]) -> list[Case]:
     return [product(shape_class, (n, n), (n, n)) for n in sizes]
 
 
-def layer(shape_class: str, batch: int, inputs: int, units: int, activation: str | None) -> Case:
+def layer(
+    shape_class: str,
+    batch: int,
+    inputs: int,
+    units: int,
+    activation: str | None,
+    *,
+    packed: bool = False,
+) -> Case:
     """Make a dense layer."""
     x, w = Operand((batch, inputs)), Operand((inputs, units))
-    return Case(shape_class, "dense", x, w, activation=activation)
+    return Case(shape_class, "dense", x, w, activation=activation, packed=packed)

@@ -189,6 +189,22 @@ def _precision() -> list[Case]:
     ]
 
 
+def _packed() -> list[Case]:
+    layers = [
+        layer("packed", rows, inputs, units, "relu", packed=True)
+        for inputs, units in ((384, 1536), (1536, 384))
+        for rows in (1, 16, 64, 256)
+    ]
+    tiles = [
+        product("packed", (m, 384), (384, 1536), precision="bf16x6", dtype="float32", packed=True)
+        for m in (16, 64, 256)
+    ]
+    halves = [
+        product("packed", (n, n), (n, n), dtype="bfloat16", packed=True) for n in (512, 1024, 2048)
+    ]
+    return [*layers, *tiles, *halves]
+
+
 def _dtypes() -> list[Case]:
     sizes = (256, 512, 1024, 2048)
     kinds: list[tuple[str, str | None, tuple[int, ...]]] = [
@@ -293,6 +309,11 @@ SHAPE_CLASSES: Mapping[str, ShapeClass] = {
         "float32 at precisions below its own, against the peers' float32",
         _precision(),
         quick=("512x512 @ 512x512 bf16x6", "64x384 @ 384x1536 bf16x3"),
+    ),
+    "packed": ShapeClass(
+        "weights packed before, against the peers' as they are",
+        _packed(),
+        quick=("dense 16x384 @ 384x1536 relu packed", "64x384 @ 384x1536 packed bf16x6"),
     ),
     "dtypes": ShapeClass(
         "halves and integers: squares, and one row",

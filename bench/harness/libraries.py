@@ -96,8 +96,10 @@ class Hotloops:
         """Write a case with hotloops."""
         hotloops, x, w, bias, out = self.module, operands.x, operands.w, operands.bias, operands.out
         out_code = "" if out is None else ", out=out"
+        precision = None if case.precision is None else repr(case.precision)
+        if case.packed:
+            w, precision = hotloops.pack(w, precision=case.precision), None
         if case.operation == "matmul":
-            precision = None if case.precision is None else repr(case.precision)
             code = _product_code(case, dtype=case.result_dtype, precision=precision)
             names = _names(matmul=hotloops.matmul, a=x, b=w, out=out, **_result_type(case))
             return Statement(code, names)
