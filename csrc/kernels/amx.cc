@@ -13,9 +13,9 @@ namespace {
 constexpr int64_t kPanelBytes = 36 << 10;
 
 // Tiles in place of AVX-512's `arithmetic` (or of f32, for a way to multiply float32 that AVX-512
-// has not). Where it matters to the bits which of the two multiplies, all products are tiles', so
-// that a row has the same ones alone; else a few rows are left to AVX-512: they are limited by
-// reading B.
+// has not). A few rows are left to it, which are limited by reading B, unless break_even is 0:
+// where tiles are as good at that, as for bytes; and where it matters to the bits which of the two
+// multiplies, so that a row of half types has the same ones alone.
 template <template <class> class Kernels, class Scheme>
 void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
   using K = Kernels<Scheme>;
@@ -54,7 +54,7 @@ void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
   kernel.end = &end_tiles;
   kernel.pending_bytes = sizeof(PendingTile);
   kernel.finish = &finish_pending<typename K::Sums>;
-  if (arithmetic == Arithmetic::bf16 || arithmetic == Arithmetic::f16) {
+  if (break_even == 0) {
     for (int i = 1; i < kTileShapes; ++i) kernels[i] = kernel;
   }
 }
@@ -67,10 +67,10 @@ void set_tiles(KernelSet& set) {
   set_kernel<QuarteredKernel, Bf16x1>(set, Arithmetic::bf16x1, 20);
   set_kernel<QuarteredKernel, Bf16Tiles>(set, Arithmetic::bf16, 0);
   set_kernel<QuarteredKernel, Float16Tiles>(set, Arithmetic::f16, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, Arithmetic::i8, 4);
-  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, Arithmetic::u8, 4);
-  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, Arithmetic::i8u8, 4);
-  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, Arithmetic::u8i8, 4);
+  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, Arithmetic::i8, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, Arithmetic::u8, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, Arithmetic::i8u8, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, Arithmetic::u8i8, 0);
   set_kernel<ShiftedKernel, Int16Tiles>(set, Arithmetic::i16, 8);
   set_kernel<ShiftedKernel, Int32Tiles>(set, Arithmetic::i32, 8);
   // Pairs of bfloat16 of magnitudes from 1 to 2, whose sums stay finite.
