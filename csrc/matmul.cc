@@ -90,19 +90,22 @@ struct Batch {
   }
 };
 
-// Some products of a batch along one dimension that are one tile each.
-void run_one_tiles(const Plan& plan, const Batch& batch, Range items) {
+// Some products of a batch along one dimension that are a few tiles each.
+void run_few_tiles(const Plan& plan, const Batch& batch, Range items) {
   if (items.size() == 0) return;
   const Kernel& kernel = *plan.kernel;
-  auto [tile, run] = one_tile(plan, batch.item(kernel, items.begin));
+  FewTiles few = few_tiles(plan, batch.item(kernel, items.begin));
   const BatchDim step = batch.ndim == 0 ? BatchDim{} : batch.dims[0];
   for (std::int64_t i = items.begin; i < items.end; ++i) {
-    run(tile);
-    tile.a = at(tile.a, step.a_stride, kernel.a_type);
-    tile.b = at(tile.b, step.b_stride, kernel.b_type);
-    tile.c = at(tile.c, step.c_stride, kernel.dtype);
-    const void*& residual = tile.epilogue.residual;
-    if (residual != nullptr) residual = at(residual, step.c_stride, kernel.dtype);
+    for (FewTiles::Slot& slot : few.used()) {
+      auto& [tile, run] = slot.run;
+      run(tile);
+      tile.a = at(tile.a, step.a_stride, kernel.a_type);
+      tile.b = at(tile.b, step.b_stride, kernel.b_type);
+      tile.c = at(tile.c, step.c_stride, kernel.dtype);
+      const void*& residual = tile.epilogue.residual;
+      if (residual != nullptr) residual = at(residual, step.c_stride, kernel.dtype);
+    }
   }
 }
 
@@ -152,7 +155,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const std::int64_t work = batch.args.m * batch.args.n * std::max<std::int64_t>(1, batch.args.k);
   const int threads_an_item = worthwhile_threads(work, kWorkPerThread, threads);
   // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
-  if (items >= std::int64_t{4} * threads || threads_an_item < threads) {
+  if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, worthwhile_threads(work * items, kWorkPerThread, threads)));
     const std::int64_t bytes = a_bytes + b_bytes;
@@ -160,8 +163,8 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * bytes;
       const Range range = part(items, 1, team.count, team.index);
-      if (plan.one_tile && !dots && batch.ndim <= 1) {
-        run_one_tiles(plan, batch, range);
+      if (plan.few_tiles && !dots && batch.ndim <= 1) {
+        run_few_tiles(plan, batch, range);
         return;
       }
       for (std::int64_t i = range.begin; i < range.end; ++i) {

@@ -86,7 +86,10 @@ class Product {
 
   void run() {
     if (kernel_.begin != nullptr) kernel_.begin();
-    std::memset(pending_, 0, static_cast<std::size_t>(kernel_.pending_bytes));
+    // Not of no bytes at no address: AVX-512's masked stores take 100 ns to notice.
+    if (kernel_.pending_bytes > 0) {
+      std::memset(pending_, 0, static_cast<std::size_t>(kernel_.pending_bytes));
+    }
     if (!plan_.a_in_place && panels_.size() > 0) {
       panel_of_a(0, panels_.begin, 1, a_panel_).finish();
     }
@@ -408,36 +411,53 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // The microkernel has no words for packing B while reading A in place.
   a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
 
+  few_tiles = a_in_place && b_in_place && lead == 0 && args.k <= the_kernel.kc &&
+              args.c.col_stride == 1 &&
+              row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
+  if (few_tiles) return;
+
   const std::int64_t b_panel = b_panel_bytes(panels, kc);
-  a_bytes = 0;
-  if (!a_in_place) a_bytes += 2 * aligned(panels.a_bytes);
+  if (!a_in_place) a_bytes = 2 * aligned(panels.a_bytes);
   if (!b_in_place && !packed && !b_kept) a_bytes = 2 * aligned(panels.a_bytes) + b_panel;
   a_bytes += tail_bytes(the_kernel);
-  one_tile = a_in_place && b_in_place && row_panels == 1 && args.n <= the_kernel.nr &&
-             args.k <= the_kernel.kc && args.c.col_stride == 1;
-  b_bytes = b_kept ? ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel : 0;
+  if (b_kept) b_bytes = ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;
 }
 
-OneTile one_tile(const Plan& plan, const MatmulArgs& args) {
-  const int cols = static_cast<int>(args.n);
-  return {.tile = {.kc = args.k,
-                   .rows = static_cast<int>(args.m),
-                   .cols = cols,
-                   .a = args.a.data,
-                   .a_row_stride = args.a.row_stride,
-                   .a_col_stride = args.a.col_stride,
-                   .b = args.b.data,
-                   .b_stride = args.b.row_stride,
-                   .packed_b = nullptr,
-                   .pending = nullptr,
-                   .c = args.c.data,
-                   .c_stride = args.c.row_stride,
-                   .accumulate = false,
-                   .epilogue = args.epilogue,
-                   .copy_from = nullptr,
-                   .copy_to = nullptr,
-                   .fetch = {}},
-          .run = plan.kernel->choose(static_cast<int>(args.m), cols, Operands::in_place)};
+FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
+  const Kernel& kernel = *plan.kernel;
+  FewTiles few;
+  for (std::int64_t panel = 0; panel < plan.row_panels; ++panel) {
+    const Range rows = part(args.m, 1, plan.row_panels, panel);
+    for (std::int64_t j = 0; j < args.n; j += kernel.nr) {
+      const auto height = static_cast<int>(rows.size());
+      const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
+      const std::int64_t in_c = rows.begin * args.c.row_stride + j;
+      Epilogue epilogue = args.epilogue;
+      if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, j, kernel.dtype);
+      if (epilogue.residual != nullptr) {
+        epilogue.residual = at(epilogue.residual, in_c, kernel.dtype);
+      }
+      few.slots[few.count++].run = {.tile = {.kc = args.k,
+                                             .rows = height,
+                                             .cols = width,
+                                             .a = from(args.a, rows.begin, 0, kernel.a_type).data,
+                                             .a_row_stride = args.a.row_stride,
+                                             .a_col_stride = args.a.col_stride,
+                                             .b = from(args.b, 0, j, kernel.b_type).data,
+                                             .b_stride = args.b.row_stride,
+                                             .packed_b = nullptr,
+                                             .pending = nullptr,
+                                             .c = at(args.c.data, in_c, kernel.dtype),
+                                             .c_stride = args.c.row_stride,
+                                             .accumulate = false,
+                                             .epilogue = epilogue,
+                                             .copy_from = nullptr,
+                                             .copy_to = nullptr,
+                                             .fetch = {}},
+                                    .run = kernel.choose(height, width, Operands::in_place)};
+    }
+  }
+  return few;
 }
 
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
