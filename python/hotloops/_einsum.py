@@ -55,9 +55,9 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
 
     Notes
     -----
-    Operands are permuted and merged as views. Sums are those of `matmul`, with its promises. What one
-    operand alone sums over is summed before it is multiplied, as NumPy does it: in ``'i,ij->i'`` zero
-    times a row whose sum is infinite is NaN.
+    Operands are permuted and merged as views. Sums are those of `matmul`, with its promises. What
+    one operand alone sums over is summed before it is multiplied, as NumPy does it: in
+    ``'i,ij->i'`` zero times a row whose sum is infinite is NaN.
 
     Examples
     --------
