@@ -59,7 +59,6 @@ void columns(const Columns& task) {
   using T = typename S::T;
   using V = typename S::V;
   constexpr int kDepth = Transposed<S>::kDepth;
-  constexpr int kLine = 64 / sizeof(T);
   const T* a = static_cast<const T*>(task.a);
   const T* b = static_cast<const T*>(task.b);
   const int64_t a_row = task.a_row_stride;
@@ -69,29 +68,26 @@ void columns(const Columns& task) {
   for (int64_t k = 0; k < task.k; k += kKc) {
     const int64_t end = k + kKc < task.k ? k + kKc : task.k;
     V block[Rows][Groups] = {};
-    // A line of each row of a group is used up before the next group: rows that are a power of two
-    // apart share a few sets of L1, which do not hold the lines of two groups.
-    for (int64_t line = k; line < end; line += kLine) {
-      const int64_t line_end = line + kLine < end ? line + kLine : end;
+    int64_t p = k;
+    for (; p + kDepth <= end; p += kDepth) {
 #pragma GCC unroll 2
       for (int g = 0; g < Groups; ++g) {
-        const T* rows = b + g * S::lanes * stride;
-        int64_t p = line;
-        for (; p + kDepth <= line_end; p += kDepth) {
-          const Transposed<S> values(rows + p, stride);
+        const Transposed<S> values(b + g * S::lanes * stride + p, stride);
 #pragma GCC unroll 4
-          for (int e = 0; e < kDepth; ++e) {
+        for (int e = 0; e < kDepth; ++e) {
 #pragma GCC unroll 4
-            for (int i = 0; i < Rows; ++i) {
-              block[i][g] += S::splat(a[i * a_row + (p + e) * a_col]) * values.x[e];
-            }
+          for (int i = 0; i < Rows; ++i) {
+            block[i][g] += S::splat(a[i * a_row + (p + e) * a_col]) * values.x[e];
           }
         }
-        for (; p < line_end; ++p) {
-          const V values = gather<S>(rows + p, stride);
+      }
+    }
+    for (; p < end; ++p) {
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) {
+        const V values = gather<S>(b + g * S::lanes * stride + p, stride);
 #pragma GCC unroll 4
-          for (int i = 0; i < Rows; ++i) block[i][g] += S::splat(a[i * a_row + p * a_col]) * values;
-        }
+        for (int i = 0; i < Rows; ++i) block[i][g] += S::splat(a[i * a_row + p * a_col]) * values;
       }
     }
 #pragma GCC unroll 4
