@@ -38,12 +38,40 @@ SETUP = {
     "numexpr": "import numexpr as ne; ne.set_num_threads(threads)",
     "numba": """
 import numba; numba.set_num_threads(threads)
-@numba.njit(parallel=threads > 1)
+loops = numba.njit(parallel=threads > 1)
+@loops
 def multiply(a, b, out):
     for i in numba.prange(a.shape[0]):
         for j in range(a.shape[1]):
             out[i, j] = a[i, j] * b[i, j]
-multiply(a[:, :1], b[:, :1], out[:, :1].copy())
+@loops
+def relu(a, out):
+    for i in numba.prange(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = max(a[i, j], 0)
+@loops
+def where(c, a, b):
+    out = np.empty_like(a)
+    for i in numba.prange(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = a[i, j] if c[i, j] else b[i, j]
+    return out
+@loops
+def where_greater(a, b):
+    out = np.empty_like(a)
+    for i in numba.prange(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = a[i, j] if a[i, j] > b[i, j] else b[i, j]
+    return out
+@loops
+def all_greater(a, b):
+    rows = np.ones(a.shape[0], np.bool_)
+    for i in numba.prange(a.shape[0]):
+        for j in range(a.shape[1]):
+            if not a[i, j] > b[i, j]:
+                rows[i] = False
+                break
+    return rows.all()
 """,
 }
 """What a person does once. `{tensors}` becomes tensors on the memory of the operands."""
@@ -124,12 +152,13 @@ CASES = [
     ),
     Case(
         "relu out=",
-        LARGE + "; out = np.ones_like(a); a -= 0.5",
+        "a = rng.random((5000, 5000)) - 0.5; out = np.ones_like(a)",
         {
             "hotloops": "hl.relu(a, out=out)",
             "numpy": "np.maximum(a, 0, out=out)",
             "torch": "torch.clamp_min(a, 0, out=out)",
             "numexpr": "ne.evaluate('where(a > 0, a, 0)', {'a': a}, out=out)",
+            "numba": "relu(a, out)",
         },
         2,
     ),
@@ -141,6 +170,7 @@ CASES = [
             "numpy": "np.where(c, a, b)",
             "torch": "torch.where(c, a, b)",
             "numexpr": "ne.evaluate('where(c, a, b)', {'a': a, 'b': b, 'c': c})",
+            "numba": "where(c, a, b)",
         },
         3,
     ),
@@ -152,6 +182,7 @@ CASES = [
             "numpy": "np.where(a > b, a, b)",
             "torch": "torch.where(a > b, a, b)",
             "numexpr": "ne.evaluate('where(a > b, a, b)', {'a': a, 'b': b})",
+            "numba": "where_greater(a, b)",
         },
         3,
     ),
@@ -162,6 +193,7 @@ CASES = [
             "hotloops": "hl.all_greater(b, a)",
             "numpy": "bool((a < b).all())",
             "torch": "bool((a < b).all())",
+            "numba": "all_greater(b, a)",
         },
         2,
     ),
@@ -172,6 +204,7 @@ CASES = [
             "hotloops": "hl.all_greater(b, a)",
             "numpy": "bool((a < b).all())",
             "torch": "bool((a < b).all())",
+            "numba": "all_greater(b, a)",
         },
     ),
     Case(
@@ -212,6 +245,7 @@ CASES = [
             ("ik,kj->ij", (n, n), (n, n)),
             ("bik,bkj->bij", (16, n, n), (16, n, n)),
             ("i,ij->i", (n,), (n, n)),
+            ("ij,ij->", (n, n), (n, n)),
             ("ik,kj->j", (n, n), (n, n)),
             ("bhqd,bhkd->bhqk", (4, 8, n, 64), (4, 8, n, 64)),
             ("ij,jk,kl->il", (n, n // 2), (n // 2, n), (n, n)),
@@ -348,6 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     default = sorted({1, min(2, machine.usable_cpus())})
     parser.add_argument("--threads", nargs="+", type=int, default=default, metavar="N")
     parser.add_argument("--groups", nargs="+", choices=groups, default=groups)
+    parser.add_argument("--cases", metavar="TEXT", default="", help="those with this in their name")
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -360,7 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         with workers(threads) as connections:
             for case in CASES:
-                if case.group not in options.groups:
+                if case.group not in options.groups or options.cases not in case.name:
                     continue
                 samples, refusals = measure(connections, case, options.rounds)
                 failed |= "hotloops" in refusals

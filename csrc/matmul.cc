@@ -16,6 +16,15 @@ namespace {
 
 // Fused multiply-adds that are worth a thread of their own.
 constexpr std::int64_t kWorkPerThread = 1 << 19;
+// Bytes of a matrix that are worth one where it meets a vector: each value is read for a single
+// multiply-add, so that reading is all that takes time.
+constexpr std::int64_t kBytesPerThread = 1 << 19;
+
+int threads_for(const Kernel& kernel, const MatmulArgs& args, std::int64_t items, int threads) {
+  const std::int64_t work = args.m * args.n * std::max<std::int64_t>(1, args.k) * items;
+  if (args.m > 1) return worthwhile_threads(work, kWorkPerThread, threads);
+  return worthwhile_threads(work * size_of(kernel.b_type), kBytesPerThread, threads);
+}
 
 // The same products said with as few dimensions as possible.
 struct Batch {
@@ -152,12 +161,11 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
       run_product(plan, item, team, a_panels, shared);
     }
   };
-  const std::int64_t work = batch.args.m * batch.args.n * std::max<std::int64_t>(1, batch.args.k);
-  const int threads_an_item = worthwhile_threads(work, kWorkPerThread, threads);
+  const int threads_an_item = threads_for(kernel, batch.args, 1, threads);
   // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
-        std::min<std::int64_t>(items, worthwhile_threads(work * items, kWorkPerThread, threads)));
+        std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
     const std::int64_t bytes = a_bytes + b_bytes;
     std::byte* memory = workspace(count * bytes);
     parallel(count, [&](Team team) {
@@ -208,9 +216,8 @@ void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const M
   const std::int64_t sums_bytes = round_up(largest.m * largest.n * size, 64);
   const std::int64_t bytes = sums_bytes + plan.a_bytes + plan.b_bytes;
 
-  const std::int64_t work = m * n * std::max<std::int64_t>(1, k) * items;
   const int count = static_cast<int>(
-      std::min<std::int64_t>(parts, worthwhile_threads(work, kWorkPerThread, threads)));
+      std::min<std::int64_t>(parts, threads_for(kernel, batch.args, items, threads)));
   std::byte* memory = workspace(count * bytes);
   parallel(count, [&](Team team) {
     std::byte* sums = memory + team.index * bytes;

@@ -99,6 +99,58 @@ def test_real_values_are_within_the_bound_of_matmul(dtype: np.dtype[Any]) -> Non
     assert_same_bits(c, hotloops.matmul(a.reshape(40, 300), b.reshape(300, 30)))
 
 
+# What is asked, the operands' shapes, and the values of k in the sums that it is lowered to.
+SUMS: list[tuple[str, list[tuple[int, ...]], list[int]]] = [
+    ("i,ij->i", [(300,), (300, 517)], [517, 1]),
+    ("ik,kj->j", [(300, 517), (517, 300)], [300, 517]),
+    ("ij,ij->", [(300, 517), (300, 517)], [300 * 517]),
+    ("ij->", [(300, 517)], [300, 517]),
+    ("ij->i", [(300, 517)], [517]),
+]
+
+
+@pytest.mark.parametrize(("subscripts", "shapes", "sums"), SUMS)
+def test_sums_longer_than_a_block(
+    dtype: np.dtype[Any], subscripts: str, shapes: Any, sums: list[int]
+) -> None:
+    operands = [normal(seed, shape, dtype) for seed, shape in enumerate(shapes)]
+    exact = np.einsum(subscripts, *(x.astype(np.longdouble) for x in operands))
+    magnitude = np.einsum(subscripts, *(np.abs(x).astype(np.longdouble) for x in operands))
+    roundings = sum(min(k, 256) + -(-k // 256) for k in sums)
+    bound = support.gamma(roundings, float(np.finfo(dtype).eps) / 2) * magnitude
+    for _ in range(2):  # as planned, and as remembered
+        assert np.all(np.abs(hotloops.einsum(subscripts, *operands) - exact) <= bound)
+
+
+def test_what_is_not_finite_is_summed_before_it_is_multiplied() -> None:
+    inf, nan, most = np.inf, np.nan, np.finfo(np.float64).max
+    weights = np.array([0.0, 0.0, 2.0, 1.0, inf, 0.0, 0.5, 0.5])
+    rows = np.array(
+        [
+            *([inf, 1, 1], [nan, 1, 1], [inf, -inf, 1], [nan, 1, 1]),
+            *([1, -1, 0], [most, most, 1], [most, most, 1], [most, 1, 1]),
+        ]
+    )
+    with np.errstate(all="ignore"):
+        expected = np.einsum("i,ij->i", weights, rows)
+    np.testing.assert_array_equal(hotloops.einsum("i,ij->i", weights, rows), expected)
+    np.testing.assert_array_equal(expected, [nan] * 6 + [inf, most / 2])
+
+
+def test_a_plan_is_for_one_layout() -> None:
+    a, b = operands_of([(6, 6), (6, 6)], np.float64)
+    expected = a @ b
+    out = np.empty_like(expected)
+    for left in (a, np.asfortranarray(a), a.astype(np.float32), np.repeat(a, 2, axis=1)[:, ::2]):
+        for _ in range(2):
+            np.testing.assert_array_equal(hotloops.einsum("ik,kj->ij", left, b), expected)
+            hotloops.einsum("ik,kj->ij", left, b, out=out)
+            np.testing.assert_array_equal(out, expected)
+    torch = pytest.importorskip("torch")
+    tensors = torch.from_numpy(a), torch.from_numpy(b)
+    np.testing.assert_array_equal(hotloops.einsum("ik,kj->ij", *tensors), expected)
+
+
 def random_problem(seed: int) -> tuple[str, list[support.Array]]:
     """Return subscripts of every kind, and operands for them."""
     rng = random.Random(seed)

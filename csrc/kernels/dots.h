@@ -116,17 +116,31 @@ void columns(const Columns& task) {
 }
 
 // sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for S::lanes of them.
+//
+// As many streams as these are more than the hardware foresees. The blocks behind these, which come
+// next, are asked for line by line in the meantime.
 template <class S>
 void block_sums(const void* a, const void* b, void* sums) {
   using T = typename S::T;
+  constexpr int kDepth = Transposed<S>::kDepth;
+  constexpr int kLine = 64 / sizeof(T);
   const T* x = static_cast<const T*>(a);
   const T* y = static_cast<const T*>(b);
   typename S::V sum = {};
-  for (int64_t p = 0; p < kKc; p += Transposed<S>::kDepth) {
-    const Transposed<S> xs(x + p, kKc);
-    const Transposed<S> ys(y + p, kKc);
+  for (int64_t line = 0; line < kKc; line += kLine) {
+    const int64_t next = S::lanes * (kKc + line);
+#pragma GCC unroll 16
+    for (int64_t lane = 0; lane < S::lanes; ++lane) {
+      __builtin_prefetch(x + next + lane * kLine, 0, 2);
+      __builtin_prefetch(y + next + lane * kLine, 0, 2);
+    }
 #pragma GCC unroll 4
-    for (int e = 0; e < Transposed<S>::kDepth; ++e) sum += xs.x[e] * ys.x[e];
+    for (int64_t p = line; p < line + kLine; p += kDepth) {
+      const Transposed<S> xs(x + p, kKc);
+      const Transposed<S> ys(y + p, kKc);
+#pragma GCC unroll 4
+      for (int e = 0; e < kDepth; ++e) sum += xs.x[e] * ys.x[e];
+    }
   }
   S::store(static_cast<T*>(sums), sum);
 }

@@ -1,36 +1,18 @@
 """einsum on the kernels: views, matrix products and elementwise products.
 
 The subscripts are parsed to letters and steps (`_einsum_subscripts`), each step is lowered to views
-of two operands (`_einsum_lowering`), and here it is carried out. What is in one operand alone and
-not in the result is summed first, by a product with ones: with one element, stretched.
+of two operands (`_einsum_lowering`), and the products of these are carried out (`_einsum_program`).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hotloops import _array_likes, _tensors
-from hotloops._einsum_lowering import Layout, lower
-from hotloops._einsum_subscripts import Letters, Problem, Shape, solve, split_arguments
-from hotloops._elementwise import multiply
-from hotloops._operations import matmul
-
-
-class _Labelled(NamedTuple):
-    """An array with a letter for each dimension, each once."""
-
-    array: Any
-    letters: Letters
-
-    def layout(self) -> Layout:
-        """Return what lowering needs to know."""
-        return Layout(self.letters, tuple(self.array.shape), _strides(self.array))
-
-    def arranged(self, letters: Letters) -> Any:
-        """Return a view with its dimensions in this order."""
-        return _viewed(self.array, _axes(self.letters, letters), None)
+from hotloops._einsum_program import program, run
+from hotloops._einsum_subscripts import Shape, split_arguments
 
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True) -> Any:
@@ -73,7 +55,9 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
 
     Notes
     -----
-    Operands are permuted and merged as views. Sums are those of `matmul`, with its promises.
+    Operands are permuted and merged as views. Sums are those of `matmul`, with its promises. What
+    one operand alone sums over is summed before it is multiplied, as NumPy does it: in
+    ``'i,ij->i'`` zero times a row whose sum is infinite is NaN.
 
     Examples
     --------
@@ -89,20 +73,25 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
     text, operands = split_arguments(subscripts, operands)
     if not operands:
         raise ValueError("einsum: at least one operand is needed")
-    if _tensors.has_tensor(*operands, out):
+    tensors = _tensors.has_tensor(*operands, out)
+    if tensors:
         named = {f"operand {i}": operand for i, operand in enumerate(operands)}
         _tensors.check_tensors("einsum", named, out)
         arrays = [operand.detach() for operand in operands]
     else:
         arrays = [np.asanyarray(operand) for operand in operands]
-    shapes = tuple([tuple(array.shape) for array in arrays])
-    problem = solve(text, shapes, tuple(optimize) if isinstance(optimize, list) else optimize)
+    shapes = tuple([array.shape for array in arrays])
+    strides = tuple([array.stride() if tensors else array.strides for array in arrays])
+    path = tuple(optimize) if isinstance(optimize, list) else optimize
+    planned = program(text, shapes, strides, path)
     if out is not None:
-        _check_out(out, tuple(problem.sizes[letter] for letter in problem.output), arrays)
-    result = _contract_all(problem, arrays, None if out is None else _tensors.detached(out))
-    if out is not None:
+        _check_out(out, planned.problem.shape, arrays)
+        run(planned, arrays, _tensors.detached(out), tensors)
         return out
-    return result[()] if isinstance(result, np.ndarray) else result
+    result = run(planned, arrays, None, tensors)
+    # A view of an operand is another object, as NumPy has it; and a scalar is no array.
+    is_new = tensors or (planned.steps and result.ndim > 0)
+    return result if is_new else result[()]
 
 
 def _check_out(out: Any, shape: Shape, arrays: list[Any]) -> None:
@@ -113,113 +102,3 @@ def _check_out(out: Any, shape: Shape, arrays: list[Any]) -> None:
         raise ValueError(
             f"einsum: out has shape {tuple(out.shape)} but the result has shape {shape}"
         )
-
-
-def _contract_all(problem: Problem, arrays: list[Any], out: Any) -> Any:
-    """Return the result, written to `out` if there is one."""
-    operands = [
-        _Labelled(array, term) if plain else _prepared(array, term, problem.sizes)
-        for array, term, plain in zip(arrays, problem.terms, problem.plain, strict=True)
-    ]
-    for first, second, needed, last in problem.steps:
-        a, b = operands[first], operands[second]
-        operands = [operand for i, operand in enumerate(operands) if i not in (first, second)]
-        operands.append(_contract(a, b, needed, problem.output if last else None, out))
-    (operand,) = operands
-    result = _summed(operand, frozenset(problem.output)).arranged(problem.output)
-    if out is None or result is out:
-        return result
-    return _copied(result, out)
-
-
-def _contract(
-    a: _Labelled, b: _Labelled, needed: frozenset[str], output: Letters | None, out: Any
-) -> _Labelled:
-    """Multiply two operands and sum over what is not needed any more.
-
-    With `output` this is the last step: its result should have these letters, and be `out`.
-    """
-    a = _summed(a, needed.union(b.letters))
-    b = _summed(b, needed.union(a.letters))
-    lowered = lower(a.layout(), b.layout(), needed, output)
-    if lowered.exchanged:
-        a, b = b, a
-    left = _viewed(a.array, lowered.left_axes, lowered.left_shape)
-    right = _viewed(b.array, lowered.right_axes, lowered.right_shape)
-    operation = multiply if lowered.elementwise else matmul
-    if output is None or out is None or not lowered.writes:
-        result = operation(left, right)
-        return _Labelled(_viewed(result, None, lowered.shape), lowered.letters)
-    target = _viewed(out, _axes(output, lowered.letters), lowered.product_shape)
-    operation(left, right, target)
-    return _Labelled(out, output)
-
-
-def _summed(x: _Labelled, needed: frozenset[str]) -> _Labelled:
-    """Sum over the letters that are not needed, the outermost first: products with ones."""
-    letters = [letter for letter in x.letters if letter not in needed]
-    while letters:
-        strides = dict(zip(x.letters, _strides(x.array), strict=True))
-        letter = max(letters, key=lambda y: abs(strides[y]))
-        letters.remove(letter)
-        kept = tuple(y for y in x.letters if y != letter)
-        ones = _stretched_one(x.array, x.array.shape[x.letters.index(letter)])
-        if kept and abs(strides[kept[-1]]) < abs(strides[letter]):
-            x = _Labelled(matmul(ones, x.arranged((*kept[:-1], letter, kept[-1]))), kept)
-        else:
-            x = _Labelled(matmul(x.arranged((*kept, letter)), ones), kept)
-    return x
-
-
-def _prepared(array: Any, term: Letters, sizes: dict[str, int]) -> _Labelled:
-    """Return the operand with each letter once: its diagonals, without stretched dimensions."""
-    kept = dict.fromkeys(
-        letter for letter, size in zip(term, array.shape, strict=True) if size == sizes[letter]
-    )
-    letters = tuple(kept)
-    if letters == term:
-        return _Labelled(array, term)
-    strides = dict.fromkeys(letters, 0)
-    for letter, stride in zip(term, _strides(array), strict=True):
-        if letter in strides:
-            strides[letter] += stride
-    shape = [sizes[letter] for letter in letters]
-    return _Labelled(_strided_view(array, shape, list(strides.values())), letters)
-
-
-# ---- Views, of arrays and of tensors -------------------------------------------------------------
-
-
-def _strides(array: Any) -> tuple[int, ...]:
-    return tuple(array.stride()) if _tensors.is_tensor(array) else array.strides
-
-
-def _axes(letters: Letters, order: Letters) -> tuple[int, ...] | None:
-    """Return the axes that bring letters into an order; None if they are in it."""
-    return None if letters == order else tuple(letters.index(letter) for letter in order)
-
-
-def _viewed(array: Any, axes: tuple[int, ...] | None, shape: Shape | None) -> Any:
-    """Permute and reshape; None leaves things as they are."""
-    if axes is not None:
-        array = array.permute(axes) if _tensors.is_tensor(array) else array.transpose(axes)
-    return array if shape is None else array.reshape(shape)
-
-
-def _strided_view(array: Any, shape: list[int], strides: list[int]) -> Any:
-    if isinstance(array, np.ndarray):
-        return np.lib.stride_tricks.as_strided(array, shape, strides)
-    return array.as_strided(shape, strides, array.storage_offset())
-
-
-def _stretched_one(like: Any, count: int) -> Any:
-    if _tensors.is_tensor(like):
-        return like.new_ones(()).expand(count)
-    return np.broadcast_to(np.ones((), like.dtype), count)
-
-
-def _copied(result: Any, out: Any) -> Any:
-    if isinstance(out, np.ndarray):
-        np.copyto(out, result, casting="same_kind")
-        return out
-    return _tensors.written(result, out)
