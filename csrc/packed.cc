@@ -40,14 +40,7 @@ bool PackedMatrix::pack(const ConstView& b) {
   // A panel of A that suits any other.
   const std::unique_ptr<std::byte[], Free> neutral(
       new (kAlignment) std::byte[static_cast<std::size_t>(panels.a_bytes)]);
-  panels.pack_a({.data = nullptr,
-                 .row_stride = 1,
-                 .col_stride = 1,
-                 .rows = 0,
-                 .cols = 0,
-                 .row = 0,
-                 .col = 0,
-                 .panel = neutral.get()});
+  panels.pack_a(piece_of({}, 0, 0, neutral.get()));
   block_bytes_ = b_panel_bytes(panels, kernel_->kc);
   const std::int64_t whole_blocks = k_ / kernel_->kc;
   const std::int64_t rest = k_ % kernel_->kc;
@@ -58,14 +51,7 @@ bool PackedMatrix::pack(const ConstView& b) {
                   std::byte[static_cast<std::size_t>(std::max<std::int64_t>(1, bytes_))]);
   return each_panel([&](std::byte* panel, std::int64_t row, std::int64_t col, std::int64_t rows,
                         std::int64_t cols) {
-    panels.pack_b({.data = from(b, row, col, kernel_->b_type).data,
-                   .row_stride = b.row_stride,
-                   .col_stride = b.col_stride,
-                   .rows = rows,
-                   .cols = cols,
-                   .row = 0,
-                   .col = 0,
-                   .panel = panel});
+    panels.pack_b(piece_of(from(b, row, col, kernel_->b_type), rows, cols, panel));
     return panels.suit == nullptr || panels.suit(neutral.get(), panel);
   });
 }

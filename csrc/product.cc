@@ -225,14 +225,7 @@ class Product {
           tile.b = in_place.data;
           tile.packed_b = panel_of_b;
         } else if (to_pack) {
-          kernel_.panels.pack_b({.data = in_place.data,
-                                 .row_stride = in_place.row_stride,
-                                 .col_stride = in_place.col_stride,
-                                 .rows = b.kc,
-                                 .cols = tile.cols,
-                                 .row = 0,
-                                 .col = 0,
-                                 .panel = panel_of_b});
+          kernel_.panels.pack_b(piece_of(in_place, b.kc, tile.cols, panel_of_b));
         }
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
@@ -289,27 +282,13 @@ class Product {
     }
     void* a_panel = plain_panels_;
     void* b_panel = plain_panels_ + aligned(plain.panels.a_bytes);
-    plain.panels.pack_b({.data = b.data,
-                         .row_stride = b.row_stride,
-                         .col_stride = b.col_stride,
-                         .rows = tile.kc,
-                         .cols = tile.cols,
-                         .row = 0,
-                         .col = 0,
-                         .panel = b_panel});
+    plain.panels.pack_b(piece_of(b, tile.kc, tile.cols, b_panel));
     tile.a = a_panel;
     tile.b = b_panel;
     tile.b_stride = plain.nr;
     for (int row = 0; row < rows; row += plain.mr) {
       tile.rows = std::min(rows - row, plain.mr);
-      plain.panels.pack_a({.data = from(a, row, 0, plain.a_type).data,
-                           .row_stride = a.row_stride,
-                           .col_stride = a.col_stride,
-                           .rows = tile.rows,
-                           .cols = tile.kc,
-                           .row = 0,
-                           .col = 0,
-                           .panel = a_panel});
+      plain.panels.pack_a(piece_of(from(a, row, 0, plain.a_type), tile.rows, tile.kc, a_panel));
       plain.choose(tile.rows, tile.cols, Operands::packed_a)(tile);
       const std::int64_t step = plain.mr * tile.c_stride;
       tile.c = at(tile.c, step, kernel_.dtype);

@@ -44,4 +44,16 @@ inline ConstView from(const ConstView& view, std::int64_t row, std::int64_t col,
           .col_stride = view.col_stride};
 }
 
+// A panel's first piece, or the whole of it.
+inline Piece piece_of(const ConstView& operand, std::int64_t rows, std::int64_t cols, void* panel) {
+  return {.data = operand.data,
+          .row_stride = operand.row_stride,
+          .col_stride = operand.col_stride,
+          .rows = rows,
+          .cols = cols,
+          .row = 0,
+          .col = 0,
+          .panel = panel};
+}
+
 }  // namespace hotloops

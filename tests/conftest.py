@@ -36,18 +36,16 @@ def _settings() -> Iterator[None]:
 @pytest.fixture(params=VECTOR_ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on each vector ISA of this architecture; one that is not there is skipped."""
-    name: str = request.param
-    if name not in hotloops.isas():
-        pytest.skip(f"this machine has no {name}")
-    with hotloops.use_isa(name):
-        assert hotloops.isa() == name
-        yield name
+    yield from _forced(request.param)
 
 
 @pytest.fixture(params=NATIVE_ISAS)
 def any_isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on each ISA of this architecture, tiles included."""
-    name: str = request.param
+    yield from _forced(request.param)
+
+
+def _forced(name: str) -> Iterator[str]:
     if name not in hotloops.isas():
         pytest.skip(f"this machine has no {name}")
     with hotloops.use_isa(name):

@@ -10,28 +10,14 @@ import pytest
 
 import hotloops
 import support
-from conftest import NATIVE_ISAS
 from support import LAYOUTS, assert_same_bits, normal, small_integers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support import Array
 
 INTEGERS = ["int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"]
 DTYPES = ["float32", "float64", "float16", *INTEGERS]
 SHAPES = [(1, 1, 1), (1, 300, 70), (3, 5, 7), (70, 700, 130), (300, 64, 600), (4, 0, 5), (0, 3, 2)]
-
-
-@pytest.fixture(params=NATIVE_ISAS)
-def any_isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test on each ISA, tiles included; one that the machine lacks is skipped."""
-    name: str = request.param
-    if name not in hotloops.isas():
-        pytest.skip(f"this machine has no {name}")
-    with hotloops.use_isa(name):
-        assert hotloops.isa() == name
-        yield name
 
 
 def values(seed: int, shape: tuple[int, int], dtype: str) -> Array:
