@@ -173,7 +173,7 @@ MATMUL_RUNGS = (
 TILE_RUNGS = (
     Rung(
         name="AMX tiles, bf16x6",
-        idea="float32 as three bfloat16 each, six tile products: as accurate, past the FMA peak.",
+        idea="float32 as three bfloat16 each, six tile products: as accurate; gains on large ones.",
         language="hotloops",
         run=on_tiles("bf16x6"),
         threaded=True,
