@@ -16,6 +16,10 @@
 // tiles of the current one, each piece fetched one tile earlier. Packing before multiplying, as
 // usual, took 7 to 10 % of the time of a large product: it waits for memory, and multiplying does
 // not.
+//
+// Kernels that read nothing but panels (narrow operands, tiles) have A packed between tiles in the
+// same way, and a panel of B before its first tile. Which values a panel cannot hold, they say when
+// it is there; the tile is then the plain kernel's.
 
 #include "product.h"
 
