@@ -60,6 +60,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Other packages have references of their own, which a build without a network cannot see.
     ("py:.*", r"(collections|numpy|torch|jax)\..*"),
+    ("py:class", r"hotloops\._core\..*"),  # a base class that is not for users
 ]
 
 

@@ -62,6 +62,16 @@ class PackedMatrix(_core.PackedMatrix):
         super().__init__(b, precision)
         self.version = _core.__version__
 
+    def unpack(self) -> Any:
+        """Return the values in a new array or tensor, as the one that was packed.
+
+        Returns
+        -------
+        ndarray or Tensor, shape (k, n)
+            The values; of precisions that have pieces of them alone, what the pieces are together.
+        """
+        return super().unpack()
+
     def __repr__(self) -> str:
         rows, columns = self.shape
         return f"PackedMatrix({rows} x {columns}, {self.dtype_name}, {self.kernel})"

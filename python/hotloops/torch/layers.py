@@ -96,7 +96,13 @@ class PackedLinear(Linear):
 
     Parameters
     ----------
-    in_features, out_features, bias, activation, device, dtype
+    in_features, out_features : int
+        As for `Linear`.
+    bias : bool
+        As for `Linear`.
+    activation : str, optional
+        As for `Linear`.
+    device, dtype : optional
         As for `Linear`.
 
     See Also
