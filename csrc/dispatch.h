@@ -50,6 +50,7 @@ inline std::span<const Kernel> matmul_kernels(Arithmetic arithmetic) {
 inline std::span<const Kernel> matmul_kernels(DType dtype) {
   return matmul_kernels(static_cast<Arithmetic>(dtype));
 }
+
 // What tells a kernel from all others.
 std::string name_of(const Kernel& kernel);
 

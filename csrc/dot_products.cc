@@ -35,9 +35,6 @@ void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, i
   for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
     const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
     const std::int64_t in_c = i * args.c.row_stride + j;
-    Epilogue epilogue = args.epilogue;
-    if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, j, dtype);
-    if (epilogue.residual != nullptr) epilogue.residual = at(epilogue.residual, in_c, dtype);
     kernel.dots->columns[rows - 1][vectors - 1]({.k = args.k,
                                                  .a = from(args.a, i, 0, kernel.a_type).data,
                                                  .a_row_stride = args.a.row_stride,
@@ -46,7 +43,7 @@ void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, i
                                                  .b_col_stride = b.col_stride,
                                                  .c = at(args.c.data, in_c, dtype),
                                                  .c_stride = args.c.row_stride,
-                                                 .epilogue = epilogue});
+                                                 .epilogue = from(args.epilogue, j, in_c, dtype)});
   }
 }
 

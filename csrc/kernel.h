@@ -44,12 +44,10 @@ constexpr const char* name_of(Arithmetic arithmetic) {
   return kNames[static_cast<int>(arithmetic)];
 }
 
-constexpr std::int64_t size_of(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::i32 ? 4 : 8;
-}
 constexpr ElementType element_type(DType dtype) {
   return static_cast<ElementType>(dtype);  // which begins with these
 }
+constexpr std::int64_t size_of(DType dtype) { return size_of(element_type(dtype)); }
 constexpr const char* name_of(DType dtype) { return name_of(element_type(dtype)); }
 
 enum class Isa : std::uint8_t { baseline, neon, avx2, avx512, amx };
@@ -144,7 +142,7 @@ struct Piece {
   const void* data;
   std::int64_t row_stride, col_stride;
   std::int64_t rows, cols;
-  std::int64_t row, col;
+  std::int64_t row = 0, col = 0;
   void* panel;
 };
 
@@ -185,14 +183,14 @@ struct Kernel {
   // be used for that.
   const Kernel* plain;
   std::int64_t break_even;
-  // Called by each thread before its first tile of a product and after the last; or null.
-  void (*begin)();
-  void (*end)();
-  // Kernels may write C while the next tile is multiplied. Then they need so many bytes to remember
-  // what is pending, zero at first, and have it written when they are asked to. 0 and null: a tile
-  // is done when its call returns.
+  // Kernels may write C while the next tile is multiplied; what is pending they remember in so many
+  // bytes. `begin` is called by each thread before its first tile of a product, `finish` to have C
+  // written, and `end` after the last tile, when nothing is pending. 0 and null: a tile is done
+  // when its call returns.
   std::int64_t pending_bytes;
+  void (*begin)(void* pending);
   void (*finish)(void* pending);
+  void (*end)();
 };
 
 // Functions over n contiguous values; the result may be written over an operand.

@@ -238,9 +238,6 @@ void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const M
         share.b = from(item.b, 0, cols.begin, kernel.b_type);
       }
       share.c = {.data = sums, .row_stride = share.n, .col_stride = 1};
-      if (item.epilogue.bias != nullptr) {
-        share.epilogue.bias = at(item.epilogue.bias, cols.begin, kernel.dtype);
-      }
       run_product(Plan(kernel, share), share, Team{}, sums + sums_bytes,
                   sums + sums_bytes + plan.a_bytes);
       narrow_rows(

@@ -52,8 +52,7 @@ struct Narrowing {
   void (*row)(std::int64_t n, const void* sums, void* values);
 };
 
-// The same for a C of a narrower type than the sums. Bias and residual are of the sums' type, and
-// the latter has the strides of C, in its own elements.
+// The same for a C of a narrower type than the sums, and without an epilogue.
 void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const MatmulArgs& args,
                    std::span<const BatchDim> batch, int threads);
 

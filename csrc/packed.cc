@@ -8,7 +8,7 @@ namespace hotloops {
 
 PackedMatrix::PackedMatrix(std::span<const Kernel> kernels, const ConstView& b, std::int64_t k,
                            std::int64_t n)
-    : kernel_(kernels.data()), k_(k), n_(n) {
+    : kernel_(kernels.data()), shape_{k, n} {
   if (!pack(b)) {
     kernel_ = kernel_->plain;
     pack(b);
@@ -22,12 +22,13 @@ PackedView PackedMatrix::view() const {
 // f(panel, first row, first column, rows, columns), until it says no.
 template <class F>
 bool PackedMatrix::each_panel(F f) const {
-  for (std::int64_t j = 0; j < n_; j += kernel_->nr) {
-    for (std::int64_t p = 0; p < k_; p += kernel_->kc) {
+  const auto [k, n] = shape_;
+  for (std::int64_t j = 0; j < n; j += kernel_->nr) {
+    for (std::int64_t p = 0; p < k; p += kernel_->kc) {
       std::byte* panel =
           data_.get() + j / kernel_->nr * column_bytes_ + p / kernel_->kc * block_bytes_;
-      if (!f(panel, p, j, std::min(kernel_->kc, k_ - p),
-             std::min<std::int64_t>(kernel_->nr, n_ - j))) {
+      if (!f(panel, p, j, std::min(kernel_->kc, k - p),
+             std::min<std::int64_t>(kernel_->nr, n - j))) {
         return false;
       }
     }
@@ -37,15 +38,16 @@ bool PackedMatrix::each_panel(F f) const {
 
 bool PackedMatrix::pack(const ConstView& b) {
   const Panels& panels = kernel_->panels;
+  const auto [k, n] = shape_;
   // A panel of A that suits any other.
   const std::unique_ptr<std::byte[], Free> neutral(
       new (kAlignment) std::byte[static_cast<std::size_t>(panels.a_bytes)]);
   panels.pack_a(piece_of({}, 0, 0, neutral.get()));
   block_bytes_ = b_panel_bytes(panels, kernel_->kc);
-  const std::int64_t whole_blocks = k_ / kernel_->kc;
-  const std::int64_t rest = k_ % kernel_->kc;
+  const std::int64_t whole_blocks = k / kernel_->kc;
+  const std::int64_t rest = k % kernel_->kc;
   column_bytes_ = whole_blocks * block_bytes_ + (rest == 0 ? 0 : b_panel_bytes(panels, rest));
-  bytes_ = ceil_div(n_, kernel_->nr) * column_bytes_;
+  bytes_ = ceil_div(n, kernel_->nr) * column_bytes_;
   // Never null, whatever the shape: there is a packed matrix.
   data_.reset(new (kAlignment)
                   std::byte[static_cast<std::size_t>(std::max<std::int64_t>(1, bytes_))]);
@@ -57,9 +59,10 @@ bool PackedMatrix::pack(const ConstView& b) {
 }
 
 void PackedMatrix::unpack(void* values) const {
+  const std::int64_t n = shape_[1];
   each_panel([&](std::byte* panel, std::int64_t row, std::int64_t col, std::int64_t rows,
                  std::int64_t cols) {
-    kernel_->panels.unpack_b(panel, rows, cols, at(values, row * n_ + col, kernel_->b_type), n_);
+    kernel_->panels.unpack_b(panel, rows, cols, at(values, row * n + col, kernel_->b_type), n);
     return true;
   });
 }

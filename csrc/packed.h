@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,8 +21,7 @@ class PackedMatrix {
   PackedMatrix(std::span<const Kernel> kernels, const ConstView& b, std::int64_t k, std::int64_t n);
 
   [[nodiscard]] const Kernel& kernel() const { return *kernel_; }
-  [[nodiscard]] std::int64_t rows() const { return k_; }
-  [[nodiscard]] std::int64_t cols() const { return n_; }
+  [[nodiscard]] const std::array<std::int64_t, 2>& shape() const { return shape_; }  // k and n
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
   [[nodiscard]] PackedView view() const;
 
@@ -40,7 +40,7 @@ class PackedMatrix {
   bool each_panel(F f) const;
 
   const Kernel* kernel_;
-  std::int64_t k_, n_;
+  std::array<std::int64_t, 2> shape_;
   std::int64_t block_bytes_ = 0, column_bytes_ = 0, bytes_ = 0;
   std::unique_ptr<std::byte[], Free> data_;
 };

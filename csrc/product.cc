@@ -25,7 +25,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "in_passing.h"
 #include "view.h"
@@ -89,11 +88,7 @@ class Product {
         b_panels_(b_panels) {}
 
   void run() {
-    if (kernel_.begin != nullptr) kernel_.begin();
-    // Not of no bytes at no address: AVX-512's masked stores take 100 ns to notice.
-    if (kernel_.pending_bytes > 0) {
-      std::memset(pending_, 0, static_cast<std::size_t>(kernel_.pending_bytes));
-    }
+    if (kernel_.begin != nullptr) kernel_.begin(pending_);
     if (!plan_.a_in_place && panels_.size() > 0) {
       panel_of_a(0, panels_.begin, 1, a_panel_).finish();
     }
@@ -188,7 +183,7 @@ class Product {
     if (!plan_.a_in_place) {
       operands = pack_in_passing ? Operands::packed_a_pack_b : Operands::packed_a;
     }
-    const bool last_block = b.k + b.kc == args_.k;
+    const Epilogue epilogue = b.k + b.kc == args_.k ? args_.epilogue : Epilogue{};
     Tile tile{
         .kc = b.kc,
         .rows = static_cast<int>(rows.size()),
@@ -203,7 +198,7 @@ class Product {
         .c = nullptr,
         .c_stride = args_.c.row_stride,
         .accumulate = b.k > 0,
-        .epilogue = last_block ? args_.epilogue : Epilogue{},
+        .epilogue = {},
         .copy_from = nullptr,
         .copy_to = nullptr,
         .fetch = {}};
@@ -234,12 +229,7 @@ class Product {
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
       tile.c = at(args_.c.data, in_c, kernel_.dtype);
-      if (last_block && args_.epilogue.bias != nullptr) {
-        tile.epilogue.bias = at(args_.epilogue.bias, j, kernel_.dtype);
-      }
-      if (last_block && args_.epilogue.residual != nullptr) {
-        tile.epilogue.residual = at(args_.epilogue.residual, in_c, kernel_.dtype);
-      }
+      tile.epilogue = from(epilogue, j, in_c, kernel_.dtype);
 
       next.hand_over(tile);
       tile.fetch[1] = in_sight_.to_fetch();
@@ -296,9 +286,7 @@ class Product {
       plain.choose(tile.rows, tile.cols, Operands::packed_a)(tile);
       const std::int64_t step = plain.mr * tile.c_stride;
       tile.c = at(tile.c, step, kernel_.dtype);
-      if (tile.epilogue.residual != nullptr) {
-        tile.epilogue.residual = at(tile.epilogue.residual, step, kernel_.dtype);
-      }
+      tile.epilogue = from(tile.epilogue, 0, step, kernel_.dtype);
       tile.fetch[0] = tile.fetch[1] = nullptr;
     }
   }
@@ -415,11 +403,6 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
       const auto height = static_cast<int>(rows.size());
       const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
       const std::int64_t in_c = rows.begin * args.c.row_stride + j;
-      Epilogue epilogue = args.epilogue;
-      if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, j, kernel.dtype);
-      if (epilogue.residual != nullptr) {
-        epilogue.residual = at(epilogue.residual, in_c, kernel.dtype);
-      }
       few.slots[few.count++].run = {.tile = {.kc = args.k,
                                              .rows = height,
                                              .cols = width,
@@ -433,7 +416,7 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
                                              .c = at(args.c.data, in_c, kernel.dtype),
                                              .c_stride = args.c.row_stride,
                                              .accumulate = false,
-                                             .epilogue = epilogue,
+                                             .epilogue = from(args.epilogue, j, in_c, kernel.dtype),
                                              .copy_from = nullptr,
                                              .copy_to = nullptr,
                                              .fetch = {}},

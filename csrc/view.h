@@ -44,6 +44,13 @@ inline ConstView from(const ConstView& view, std::int64_t row, std::int64_t col,
           .col_stride = view.col_stride};
 }
 
+// The epilogue of a part of C that begins in this column, so many elements after C does.
+inline Epilogue from(Epilogue epilogue, std::int64_t col, std::int64_t in_c, DType dtype) {
+  if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, col, dtype);
+  if (epilogue.residual != nullptr) epilogue.residual = at(epilogue.residual, in_c, dtype);
+  return epilogue;
+}
+
 // A panel's first piece, or the whole of it.
 inline Piece piece_of(const ConstView& operand, std::int64_t rows, std::int64_t cols, void* panel) {
   return {.data = operand.data,
@@ -51,8 +58,6 @@ inline Piece piece_of(const ConstView& operand, std::int64_t rows, std::int64_t 
           .col_stride = operand.col_stride,
           .rows = rows,
           .cols = cols,
-          .row = 0,
-          .col = 0,
           .panel = panel};
 }
 

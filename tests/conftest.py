@@ -45,6 +45,12 @@ def any_isa(request: pytest.FixtureRequest) -> Iterator[str]:
     yield from _forced(request.param)
 
 
+@pytest.fixture
+def amx() -> Iterator[str]:
+    """Run the test with the tile kernels, where the machine has them."""
+    yield from _forced("amx")
+
+
 def _forced(name: str) -> Iterator[str]:
     if name not in hotloops.isas():
         pytest.skip(f"this machine has no {name}")

@@ -21,7 +21,7 @@ from support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from support import Array
 
@@ -31,24 +31,12 @@ PRECISIONS = {"bf16x6": 0, "bf16x3": 512, "bf16": 2**17}
 SHAPE = (150, 413, 170)
 SHAPES = [SHAPE, (64, 192, 520), (70, 64, 1000), (1000, 40, 70), (257, 513, 129), (120, 1000, 121)]
 
-needs_amx = pytest.mark.skipif(
-    "amx" not in hotloops.isas(), reason="this machine has no usable AMX tiles"
-)
-
 
 @pytest.fixture(params=PRECISIONS)
 def precision(request: pytest.FixtureRequest) -> str:
     """Run the test at each precision but float32's own."""
     name: str = request.param
     return name
-
-
-@pytest.fixture
-def amx() -> Iterator[None]:
-    """Run the test with the tile kernels."""
-    with hotloops.use_isa("amx"):
-        assert hotloops.isa() == "amx"
-        yield
 
 
 def operands(values: Any, shape: tuple[int, int, int] = SHAPE) -> tuple[Array, Array]:
@@ -62,7 +50,6 @@ def differs(a: Array, b: Array, precision: str) -> bool:
     return not np.array_equal(c, hotloops.matmul(a, b, precision="float32"))
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_within_the_bound(precision: str, shape: tuple[int, int, int]) -> None:
@@ -73,7 +60,6 @@ def test_within_the_bound(precision: str, shape: tuple[int, int, int]) -> None:
         assert_within_bound(c, a, b, PRECISIONS[precision])
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bf16x6_is_as_accurate_as_float32(shape: tuple[int, int, int]) -> None:
@@ -87,7 +73,6 @@ def test_bf16x6_is_as_accurate_as_float32(shape: tuple[int, int, int]) -> None:
     assert worst["bf16x6"] <= worst["float32"], worst
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_the_bound_is_not_met_by_chance(precision: str) -> None:
     # The next better precision's bound is too narrow for this one: the test above can fail.
@@ -99,7 +84,6 @@ def test_the_bound_is_not_met_by_chance(precision: str) -> None:
         assert_within_bound(hotloops.matmul(a, b, precision=precision), a, b, better[precision])
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_cancelling_sums(precision: str) -> None:
     # What is left of each sum is a part in a million of its terms.
@@ -109,7 +93,6 @@ def test_cancelling_sums(precision: str) -> None:
     assert_within_bound(c, a, b, PRECISIONS[precision])
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_small_integers_are_exact(precision: str) -> None:
     for shape in SHAPES:
@@ -129,7 +112,6 @@ EXTREMES = {
 }
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize("extreme", EXTREMES)
 def test_extreme_magnitudes(precision: str, extreme: str) -> None:
@@ -145,7 +127,6 @@ def test_extreme_magnitudes(precision: str, extreme: str) -> None:
     assert (abs(c - exact) <= bound).all()
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf, np.finfo(np.float32).max])
 def test_specials_are_multiplied_as_float32(precision: str, special: float) -> None:
@@ -161,7 +142,6 @@ def test_specials_are_multiplied_as_float32(precision: str, special: float) -> N
     assert np.isfinite(c[ordinary]).all()
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_zeros_are_no_extremes(precision: str) -> None:
     a, b = operands(normal)
@@ -173,7 +153,6 @@ def test_zeros_are_no_extremes(precision: str) -> None:
     assert not c[:, ::3].any()
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(precision: str, layout: str) -> None:
@@ -188,7 +167,6 @@ def test_layouts(precision: str, layout: str) -> None:
         assert_within_bound(out, a, b, PRECISIONS[precision])
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_threads_change_nothing(precision: str) -> None:
     batch = normal(1, (3, *SHAPE[:2]), np.float32)
@@ -201,7 +179,6 @@ def test_threads_change_nothing(precision: str) -> None:
                 assert_same_bits(hotloops.matmul(a, b, precision=precision), expected)
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_dense_layers(precision: str) -> None:
     x, kernel = operands(normal)
@@ -221,7 +198,6 @@ def test_dense_layers(precision: str) -> None:
             assert_same_bits(y, expected)
 
 
-@needs_amx
 @pytest.mark.usefixtures("amx")
 def test_beside_torch_using_tiles() -> None:
     torch = pytest.importorskip("torch")

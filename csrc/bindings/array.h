@@ -19,7 +19,7 @@ struct Array {
   const dlpack::ExchangeApi* api;  // of the tensor's type; null for a NumPy array
   std::byte* data;
   ElementType type;
-  DType dtype;  // the same, where products know it: set by view()
+  DType dtype;  // the same, of float32 and float64: set by view()
   bool writable;
   int ndim;
   const std::int64_t* shape;
@@ -36,7 +36,7 @@ struct Array {
 // (Not std::optional: moving the strides' half kilobyte twice a call was a tenth of a small
 // product's time.)
 bool view_elements(pybind11::handle object, Array& view);
-// The same for products: float32 and float64 only.
+// The same for layers, their gradients and activations: float32 and float64 only.
 bool view(pybind11::handle object, Array& view);
 
 // A new C-contiguous array of the kind of `like`, and its view; of a type or of the same one.

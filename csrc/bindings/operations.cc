@@ -141,29 +141,18 @@ py::object output(py::handle out, const Array& like, ElementType type,
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
 
-// A product of operands of known types.
-struct TypedProduct {
-  std::span<const Kernel> kernels;
-  ElementType result;
-  Narrowing narrowing{};  // unless the sums are the result
-
-  TypedProduct(std::span<const Kernel> choice, ElementType wanted)
-      : kernels(choice), result(wanted) {
-    if (size_of(wanted) < size_of(kernels.front().dtype)) {
-      narrowing = {.type = wanted, .row = active_kernels().narrow[static_cast<int>(wanted)]};
+// Runs a product whose result has that type: the sums', or a narrower one.
+void run_into(ElementType result, std::span<const Kernel> kernels, const Product& product) {
+  const Narrowing narrowing{.type = result,
+                            .row = active_kernels().narrow[static_cast<int>(result)]};
+  compute(product.work(), [&](int threads) {
+    if (narrowing.row == nullptr) {
+      matmul(kernels, product.args, product.batch_dims(), threads);
+    } else {
+      narrow_matmul(kernels, narrowing, product.args, product.batch_dims(), threads);
     }
-  }
-
-  void run(const Product& product) const {
-    compute(product.work(), [&](int threads) {
-      if (narrowing.row != nullptr) {
-        narrow_matmul(kernels, narrowing, product.args, product.batch_dims(), threads);
-      } else {
-        matmul(kernels, product.args, product.batch_dims(), threads);
-      }
-    });
-  }
-};
+  });
+}
 
 // The type that the caller names, if kernels for operands by `rule` can make it: the rule's own,
 // that of the sums, or for bytes 16 bits. False: it is another one's to find out.
@@ -186,12 +175,12 @@ bool find_result(const ProductRule& rule, py::handle name, ElementType& result) 
 }
 
 // A packed matrix as the array that it was, but for its memory.
-Array stand_in(const PackedArray& packed, const std::array<std::int64_t, 2>& shape) {
+Array stand_in(const PackedArray& packed) {
   Array array{};
   array.api = packed.api;
   array.type = packed.type;
   array.ndim = 2;
-  array.shape = shape.data();
+  array.shape = packed.matrix.shape().data();
   return array;
 }
 
@@ -211,13 +200,11 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   Array b;
   if (!view_elements(a_object, a)) return not_implemented();
   const PackedArray* packed = nullptr;
-  std::array<std::int64_t, 2> packed_shape;
   if (!view_elements(b_object, b)) {
     packed = as_packed(b_object);
     if (packed == nullptr) return not_implemented();
     check_packed("matmul", "b", *packed, precision_name);
-    packed_shape = {packed->matrix.rows(), packed->matrix.cols()};
-    b = stand_in(*packed, packed_shape);
+    b = stand_in(*packed);
   } else if (a.api != b.api) {
     return not_implemented();
   }
@@ -230,8 +217,8 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   if (!array) return not_implemented();
   product.write_to(c);
   if (packed != nullptr) product.args.packed_b = packed->matrix.view();
-  TypedProduct(packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision), type)
-      .run(product);
+  run_into(type, packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision),
+           product);
   return finish(out, std::move(array), c);
 }
 
@@ -300,14 +287,12 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   const bool has_residual = !residual_object.is_none();
   if (!view(x_object, x)) return not_implemented();
   const PackedArray* packed = nullptr;
-  std::array<std::int64_t, 2> packed_shape;
   if (!view(kernel_object, kernel)) {
     packed = as_packed(kernel_object);
     if (packed == nullptr || packed->type != x.type) return not_implemented();
     const Names names = dense_names(transposed);
     check_packed(names.function, names.b, *packed, precision_name);
-    packed_shape = {packed->matrix.rows(), packed->matrix.cols()};
-    kernel = stand_in(*packed, packed_shape);
+    kernel = stand_in(*packed);
   } else if (!same_kind(x, kernel)) {
     return not_implemented();
   }

@@ -4,7 +4,6 @@
 
 #include <pybind11/stl.h>
 
-#include <array>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -41,11 +40,10 @@ std::unique_ptr<PackedArray> pack_array(py::handle object, py::handle precision_
 }
 
 py::object unpack(const PackedArray& packed) {
-  const std::array shape{packed.matrix.rows(), packed.matrix.cols()};
   Array like{};
   like.api = packed.api;
   Array view;
-  py::object array = new_array(like, packed.type, shape, view);
+  py::object array = new_array(like, packed.type, packed.matrix.shape(), view);
   packed.matrix.unpack(view.data);
   return array;
 }
@@ -83,7 +81,8 @@ void register_packing(const py::module_& m) {
            py::arg("b"), py::arg("precision"))
       .def_property_readonly("dtype_name", [](const PackedArray& p) { return name_of(p.type); })
       .def_property_readonly(
-          "shape", [](const PackedArray& p) { return std::pair(p.matrix.rows(), p.matrix.cols()); })
+          "shape",
+          [](const PackedArray& p) { return std::pair(p.matrix.shape()[0], p.matrix.shape()[1]); })
       .def_property_readonly("nbytes", [](const PackedArray& p) { return p.matrix.bytes(); })
       .def_property_readonly("isa", [](const PackedArray& p) { return name_of(p.isa); })
       .def_property_readonly("kernel",

@@ -50,7 +50,7 @@ void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
   kernel.choose = &K::choose;
   kernel.plain = &plain[0];
   kernel.break_even = break_even;
-  kernel.begin = &begin_tiles;
+  kernel.begin = &begin_product;
   kernel.end = &end_tiles;
   kernel.pending_bytes = sizeof(PendingTile);
   kernel.finish = &finish_pending<typename K::Sums>;

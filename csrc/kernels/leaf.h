@@ -27,8 +27,6 @@ struct PlainPanels {
           .col_stride = 1,
           .rows = rows,
           .cols = cols,
-          .row = 0,
-          .col = 0,
           .panel = values},
          stride);
   }
@@ -63,10 +61,10 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .dots = dots,
           .plain = nullptr,
           .break_even = 0,
-          .begin = nullptr,
-          .end = nullptr,
           .pending_bytes = 0,
-          .finish = nullptr};
+          .begin = nullptr,
+          .finish = nullptr,
+          .end = nullptr};
 }
 
 // The microkernels for products of many rows, of up to four, and of one.

@@ -121,6 +121,11 @@ HOTLOOPS_INLINE void finish_rows(const PendingTile& pending, int row, int end) {
   finish_whole_rows<Sums, false>(pending, row, end);
 }
 
+inline void begin_product(void* pending_tile) {
+  begin_tiles();
+  static_cast<PendingTile*>(pending_tile)->any = false;
+}
+
 template <class Sums>
 void finish_pending(void* pending_tile) {
   PendingTile& pending = *static_cast<PendingTile*>(pending_tile);
@@ -137,13 +142,16 @@ HOTLOOPS_INLINE void keep_awake() {
   asm volatile("" ::"v"(v));
 }
 
-// Runs all steps of a tile, and between them finishes the pending one.
-template <class Sums, class Multiply>
-HOTLOOPS_INLINE void run_steps(const Tile& tile, int step_depth, Multiply multiply) {
+// Runs all steps of a tile, a pair of the panels' each, and between them finishes the pending one.
+template <class Sums, class Form, class Multiply>
+HOTLOOPS_INLINE void run_steps(const Tile& tile, Multiply multiply) {
+  constexpr int64_t kStepBytes = TilePanels<Form>::kStepBytes;
   const PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
+  const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
+  const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
   const char* c = static_cast<const char*>(tile.c);
   const int64_t c_stride = tile.c_stride * 4;
-  const int steps = static_cast<int>((tile.kc + step_depth - 1) / step_depth);
+  const int steps = static_cast<int>((tile.kc + Form::kStep - 1) / Form::kStep);
   const int rows_pending = pending.any ? pending.tile.rows : 0;
   // By the step: rows of the pending tile, and rows of C to be fetched.
   const int rows_a_step = (Sums::kRows - 1 + steps) / (steps == 0 ? 1 : steps);
@@ -164,7 +172,9 @@ HOTLOOPS_INLINE void run_steps(const Tile& tile, int step_depth, Multiply multip
     }
     row = end;
     keep_awake();
-    multiply();
+    multiply(a, b);
+    a += kStepBytes;
+    b += kStepBytes;
   }
   if (steps == 0) finish_rows<Sums>(pending, 0, rows_pending);
 }
@@ -196,14 +206,9 @@ class QuarteredKernel {
  private:
   template <int RowTiles, int ColTiles>
   static void run(const Tile& tile) {
-    constexpr int64_t kStepBytes = TilePanels<typename Scheme::Form>::kStepBytes;
-    const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
-    const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
-    run_steps<Sums>(tile, Scheme::Form::kStep, [&]() HOTLOOPS_LAMBDA_INLINE {
-      products<RowTiles, ColTiles, 0>(a, b);
-      a += kStepBytes;
-      b += kStepBytes;
-    });
+    run_steps<Sums, typename Scheme::Form>(
+        tile, [](const char* a, const char* b)
+                  HOTLOOPS_LAMBDA_INLINE { products<RowTiles, ColTiles, 0>(a, b); });
     PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
     tile_store<0>(pending.sums[0]);
     if constexpr (ColTiles > 1) tile_store<1>(pending.sums[1]);
@@ -245,14 +250,8 @@ class ShiftedKernel {
 
  private:
   static void run(const Tile& tile) {
-    constexpr int64_t kStepBytes = TilePanels<typename Scheme::Form>::kStepBytes;
-    const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
-    const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
-    run_steps<Sums>(tile, Scheme::Form::kStep, [&]() HOTLOOPS_LAMBDA_INLINE {
-      Scheme::multiply(a, b);
-      a += kStepBytes;
-      b += kStepBytes;
-    });
+    run_steps<Sums, typename Scheme::Form>(
+        tile, [](const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE { Scheme::multiply(a, b); });
     PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
     tile_store<0>(pending.sums[0]);
     tile_store<1>(pending.sums[1]);

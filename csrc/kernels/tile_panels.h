@@ -123,8 +123,6 @@ class TilePanels {
           .col_stride = piece.col_stride,
           .rows = rows,
           .cols = cols,
-          .row = 0,
-          .col = 0,
           .panel = to},
          kPitch);
   }

@@ -34,7 +34,6 @@ def dtype_name(dtype: Any) -> str:
 
 def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     """Compute `hotloops.matmul` where `_core.matmul` declines."""
-    _core.check_precision("matmul", precision)
     if isinstance(b, _core.PackedMatrix):
         return _matmul_packed(a, b, out, dtype, precision)
     if _tensors.has_tensor(a, b, out):
@@ -127,7 +126,6 @@ def dense(
 ) -> Any:
     """Compute `hotloops.dense` or `linear` (`transposed`) where `_core.dense` declines."""
     function = "linear" if transposed else "dense"
-    _core.check_precision(function, precision)
     named = {"x": x, "weight" if transposed else "kernel": kernel, "bias": bias}
     named["residual"] = residual
     if isinstance(kernel, _core.PackedMatrix):

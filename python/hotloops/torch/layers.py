@@ -74,6 +74,9 @@ class Linear(torch.nn.Linear):
         Tensor, shape (..., out_features)
             As `hotloops.torch.linear`.
         """
+        return self._computed(x)
+
+    def _computed(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias, self.activation)
 
     def extra_repr(self) -> str:
@@ -121,29 +124,17 @@ class PackedLinear(Linear):
     _packed: hotloops.PackedMatrix | None = None
     _packed_from: tuple[Any, ...] = ()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``activation(x @ weight.T + bias)``.
-
-        Parameters
-        ----------
-        x : Tensor, shape (..., in_features)
-            Inputs, in rows.
-
-        Returns
-        -------
-        Tensor, shape (..., out_features)
-            As `hotloops.torch.linear`.
-        """
+    def _computed(self, x: Tensor) -> Tensor:
         weight = self.weight
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and weight.requires_grad):
-            return super().forward(x)
+            return super()._computed(x)
         version = None if weight.is_inference() else weight._version
         packed_from = (weight.data_ptr(), version, _core.isa(), _core.float32_precision())
         if self._packed_from != packed_from:
             self._packed = hotloops.pack(weight.detach().T)
             self._packed_from = packed_from
         y = _core.dense(x, self._packed, self.bias, self.activation, None, None, True, None)
-        return super().forward(x) if y is NotImplemented else y
+        return super()._computed(x) if y is NotImplemented else y
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled and copied: not what is packed, which can be made again."""
