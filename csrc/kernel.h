@@ -119,7 +119,7 @@ struct Columns {
 
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
 inline constexpr int kColumnsRows = 4;
-inline constexpr int kMaxLanes = 16;
+inline constexpr int kMaxLanes = 8;
 struct DotKernels {
   int lanes;  // values in a vector
   // By rows - 1; for columns of one vector and of two.

@@ -145,6 +145,12 @@ void block_sums(const void* a, const void* b, void* sums) {
   S::store(static_cast<T*>(sums), sum);
 }
 
+// The width of their vectors: eight values at most. With sixteen rows as many streams come in at a
+// time, more than the hardware foresees, and three units move 32 bytes about where two move 64: a
+// matrix of float32 was read 15 % more slowly from L2, 25 % from L3.
+template <class S>
+inline constexpr int kDotBytes = S::lanes > 8 ? 32 : sizeof(typename S::V);
+
 template <class S>
 inline constexpr DotKernels kDotKernels = {.lanes = S::lanes,
                                            .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},

@@ -38,7 +38,8 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
   constexpr int64_t kStep = 4;  // columns that pack transposes together
   const bool in_place = M::kInPlace && a_type == element_type(M::kDType);
   const DotKernels* dots = nullptr;
-  if constexpr (M::kInPlace) dots = in_place ? &kDotKernels<S> : nullptr;
+  if constexpr (M::kInPlace)
+    dots = in_place ? &kDotKernels<Simd<typename S::T, kDotBytes<S>>> : nullptr;
   return {.isa = isa,
           .arithmetic = arithmetic,
           .a_type = a_type,
