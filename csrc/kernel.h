@@ -97,6 +97,11 @@ struct Tile {
   std::int64_t c_stride;
   bool accumulate;    // add to what c holds: every block of k but the first
   Epilogue epilogue;  // of this tile's columns; its residual's rows are c_stride apart
+  // For kernels that leave something pending: where the results go instead of c if they are to be
+  // rounded or wrapped to a narrower type. Null: to c.
+  void* narrow_c;
+  std::int64_t narrow_c_stride;
+  ElementType narrow_type;
 
   // Work for the tiles to come, done in passing, so that nobody has to wait for memory: kc values
   // to be copied, kc a multiple of kCopyStep; kc values each to be fetched. Null: nothing.
@@ -184,7 +189,7 @@ struct Kernel {
   const Kernel* plain;
   std::int64_t break_even;
   // Kernels may write C while the next tile is multiplied; what is pending they remember in so many
-  // bytes. `begin` is called by each thread before its first tile of a product, `finish` to have C
+  // bytes, and narrow it themselves. `begin` is called by each thread before its first tile of a product, `finish` to have C
   // written, and `end` after the last tile, when nothing is pending. 0 and null: a tile is done
   // when its call returns.
   std::int64_t pending_bytes;

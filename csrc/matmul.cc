@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstring>
 
 #include "blocking.h"
 #include "dot_products.h"
@@ -54,10 +53,6 @@ struct Batch {
   }
 
   [[nodiscard]] MatmulArgs item(const Kernel& kernel, std::int64_t index) const {
-    return item(kernel, element_type(kernel.dtype), index);
-  }
-  [[nodiscard]] MatmulArgs item(const Kernel& kernel, ElementType c_type,
-                                std::int64_t index) const {
     MatmulArgs result = args;
     for (int d = ndim - 1; d >= 0; --d) {
       std::int64_t i = index;
@@ -67,7 +62,7 @@ struct Batch {
       }
       result.a.data = at(result.a.data, i * dims[d].a_stride, kernel.a_type);
       result.b.data = at(result.b.data, i * dims[d].b_stride, kernel.b_type);
-      result.c.data = at(result.c.data, i * dims[d].c_stride, c_type);
+      result.c.data = at(result.c.data, i * dims[d].c_stride, args.c_type(kernel));
       const void*& residual = result.epilogue.residual;
       if (residual != nullptr) residual = at(residual, i * dims[d].c_stride, kernel.dtype);
     }
@@ -118,29 +113,6 @@ void run_few_tiles(const Plan& plan, const Batch& batch, Range items) {
   }
 }
 
-// The sums of a part of C into C, of which the part begins at `c`.
-void narrow_rows(const Narrowing& to, const MatmulArgs& share, void* c, const View& layout,
-                 std::int64_t size) {
-  std::array<std::byte, 1024> row;
-  const std::int64_t most = static_cast<std::int64_t>(row.size()) / size_of(to.type);
-  for (std::int64_t i = 0; i < share.m; ++i) {
-    const std::byte* sums = static_cast<std::byte*>(share.c.data) + i * share.n * size;
-    void* to_row = at(c, i * layout.row_stride, to.type);
-    if (layout.col_stride == 1) {
-      to.row(share.n, sums, to_row);
-      continue;
-    }
-    for (std::int64_t j = 0; j < share.n; j += most) {
-      const std::int64_t count = std::min(most, share.n - j);
-      to.row(count, sums + j * size, row.data());
-      for (std::int64_t col = 0; col < count; ++col) {
-        std::memcpy(at(to_row, (j + col) * layout.col_stride, to.type),
-                    at(row.data(), col, to.type), static_cast<std::size_t>(size_of(to.type)));
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
@@ -153,7 +125,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const bool dots = are_dot_products(kernel, batch.args);
   const Plan plan(kernel, batch.args);
   const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
-  const std::int64_t b_bytes = dots ? dot_products_bytes(kernel) : plan.b_bytes;
+  const std::int64_t shared_bytes = dots ? dot_products_bytes(kernel) : plan.shared_bytes;
   const auto run = [&](const MatmulArgs& item, Team team, std::byte* a_panels, std::byte* shared) {
     if (dots) {
       run_dot_products(kernel, item, team, shared);
@@ -166,7 +138,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
-    const std::int64_t bytes = a_bytes + b_bytes;
+    const std::int64_t bytes = a_bytes + shared_bytes;
     std::byte* memory = workspace(count * bytes);
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * bytes;
@@ -180,72 +152,14 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
       }
     });
   } else {
-    std::byte* memory = workspace(b_bytes + threads_an_item * a_bytes);
+    std::byte* memory = workspace(shared_bytes + threads_an_item * a_bytes);
     for (std::int64_t i = 0; i < items; ++i) {
       const MatmulArgs item = batch.item(kernel, i);
       parallel(threads_an_item, [&](Team team) {
-        run(item, team, memory + b_bytes + team.index * a_bytes, memory);
+        run(item, team, memory + shared_bytes + team.index * a_bytes, memory);
       });
     }
   }
-}
-
-void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const MatmulArgs& args,
-                   std::span<const BatchDim> batch_dims, int threads) {
-  const Batch batch(kernels.front(), args, batch_dims);
-  const auto [m, n, k] = std::array{batch.args.m, batch.args.n, batch.args.k};
-  const std::int64_t items = batch.size();
-  if (items == 0 || m == 0 || n == 0) return;
-
-  // A part of C at a time is summed in a buffer, which shares L2 with the block of B.
-  constexpr std::int64_t kMostRows = 1024;
-  const std::int64_t nr = kernels.front().nr;
-  const std::int64_t most_panels = 512 / nr;
-  const std::int64_t row_parts = ceil_div(m, kMostRows);
-  const std::int64_t col_parts = ceil_div(ceil_div(n, nr), most_panels);
-  const std::int64_t parts = items * row_parts * col_parts;
-  const Kernel& kernel =
-      choose_kernel(kernels, std::min(m, kMostRows), std::min(n, most_panels * nr), k);
-  const std::int64_t size = size_of(kernel.dtype);
-  // The largest part; the others need no more.
-  MatmulArgs largest = batch.args;
-  largest.m = std::min(m, kMostRows);
-  largest.n = std::min(n, most_panels * nr);
-  largest.c = {.data = nullptr, .row_stride = largest.n, .col_stride = 1};
-  const Plan plan(kernel, largest);
-  const std::int64_t sums_bytes = round_up(largest.m * largest.n * size, 64);
-  const std::int64_t bytes = sums_bytes + plan.a_bytes + plan.b_bytes;
-
-  const int count = static_cast<int>(
-      std::min<std::int64_t>(parts, threads_for(kernel, batch.args, items, threads)));
-  std::byte* memory = workspace(count * bytes);
-  parallel(count, [&](Team team) {
-    std::byte* sums = memory + team.index * bytes;
-    const Range range = part(parts, 1, team.count, team.index);
-    for (std::int64_t index = range.begin; index < range.end; ++index) {
-      const std::int64_t in_item = index % (row_parts * col_parts);
-      const MatmulArgs item = batch.item(kernel, to.type, index / (row_parts * col_parts));
-      const Range rows = part(m, 1, row_parts, in_item % row_parts);
-      const Range cols = part(n, nr, col_parts, in_item / row_parts);
-      if (rows.size() == 0 || cols.size() == 0) continue;
-      MatmulArgs share = item;
-      share.m = rows.size();
-      share.n = cols.size();
-      share.a = from(item.a, rows.begin, 0, kernel.a_type);
-      if (item.packed_b.data != nullptr) {
-        share.packed_b.data += cols.begin / nr * item.packed_b.column_bytes;
-      } else {
-        share.b = from(item.b, 0, cols.begin, kernel.b_type);
-      }
-      share.c = {.data = sums, .row_stride = share.n, .col_stride = 1};
-      run_product(Plan(kernel, share), share, Team{}, sums + sums_bytes,
-                  sums + sums_bytes + plan.a_bytes);
-      narrow_rows(
-          to, share,
-          at(item.c.data, rows.begin * item.c.row_stride + cols.begin * item.c.col_stride, to.type),
-          item.c, size);
-    }
-  });
 }
 
 }  // namespace hotloops

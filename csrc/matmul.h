@@ -19,14 +19,26 @@ struct PackedView {
   std::int64_t block_bytes = 0;     // from one block of k to the next
 };
 
+// What sums of products are rounded or wrapped to, once, at the very end.
+struct Narrowing {
+  ElementType type;
+  void (*row)(std::int64_t n, const void* sums, void* values) = nullptr;  // null: not at all
+};
+
 // C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
-// itself. A residual has the strides of C.
+// itself. A residual has the strides of C. A C of a narrower type than the sums has no epilogue.
 struct MatmulArgs {
   std::int64_t m, n, k;
   ConstView a, b;
   View c;
   Epilogue epilogue;      // not softmax
   PackedView packed_b{};  // in place of b, for the one kernel that is to be chosen from
+  Narrowing narrowing{};
+
+  [[nodiscard]] bool narrows() const { return narrowing.row != nullptr; }
+  [[nodiscard]] ElementType c_type(const Kernel& kernel) const {
+    return narrows() ? narrowing.type : element_type(kernel.dtype);
+  }
 };
 
 // NumPy's limit, the highest of the array libraries.
@@ -45,15 +57,5 @@ struct BatchDim {
 // `kernels` are the tile shapes to choose from, for one dtype.
 void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
             std::span<const BatchDim> batch, int threads);
-
-// What sums of products are rounded or wrapped to.
-struct Narrowing {
-  ElementType type;
-  void (*row)(std::int64_t n, const void* sums, void* values);
-};
-
-// The same for a C of a narrower type than the sums, and without an epilogue.
-void narrow_matmul(std::span<const Kernel> kernels, const Narrowing& to, const MatmulArgs& args,
-                   std::span<const BatchDim> batch, int threads);
 
 }  // namespace hotloops

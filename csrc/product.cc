@@ -20,6 +20,9 @@
 // Kernels that read nothing but panels (narrow operands, tiles) have A packed between tiles in the
 // same way, and a panel of B before its first tile. Which values a panel cannot hold, they say when
 // it is there; the tile is then the plain kernel's.
+//
+// A C of a narrower type than the sums is written once, with the last block of k. Until then the
+// sums are kept, of some row panels of C: with more of these B is packed less often.
 
 #include "product.h"
 
@@ -33,6 +36,7 @@ namespace hotloops {
 namespace {
 
 constexpr std::int64_t kMaxTileBytes = 4096;
+constexpr std::int64_t kRowsOfSums = 1024;
 
 std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, 64); }
 
@@ -69,36 +73,28 @@ struct BlockOfB {
 class Product {
  public:
   Product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-          std::byte* b_panels)
+          std::byte* shared)
       : kernel_(*plan.kernel),
         plan_(plan),
         args_(args),
         team_(team),
         n_(plan.lead + args.n),
-        grid_(
-            choose_grid(plan.row_panels, ceil_div(std::min(plan.nc, n_), kernel_.nr), team.count)),
-        panels_(team.index < grid_.rows * grid_.cols
-                    ? part(plan.row_panels, 1, grid_.rows, team.index / grid_.cols)
-                    : Range{.begin = 0, .end = 0}),
         a_panel_(a_panels),
         next_a_panel_(a_panels + aligned(kernel_.panels.a_bytes)),
         own_b_panel_(a_panels + 2 * aligned(kernel_.panels.a_bytes)),
         plain_panels_(a_panels + plan.a_bytes - tail_bytes(kernel_)),
         pending_(a_panels + plan.a_bytes - aligned(kernel_.pending_bytes)),
-        b_panels_(b_panels) {}
+        sums_(shared),
+        b_panels_(shared + plan.sums_bytes) {}
 
   void run() {
     if (kernel_.begin != nullptr) kernel_.begin(pending_);
-    if (!plan_.a_in_place && panels_.size() > 0) {
-      panel_of_a(0, panels_.begin, 1, a_panel_).finish();
-    }
-    for (std::int64_t j = 0; j < n_; j += plan_.nc) {
-      const std::int64_t end = std::min(j + plan_.nc, n_);
-      std::int64_t k = 0;
-      do {  // once for k == 0, too: zeros and the epilogue
-        multiply({.k = k, .kc = std::min(kernel_.kc, args_.k - k), .first_col = j, .end_col = end});
-        k += kernel_.kc;
-      } while (k < args_.k);
+    for (first_panel_ = 0; first_panel_ < plan_.row_panels; first_panel_ += plan_.group) {
+      take_share_of_group();
+      if (!plan_.a_in_place && panels_.size() > 0) {
+        panel_of_a(0, panels_.begin, 1, a_panel_).finish();
+      }
+      for (std::int64_t j = 0; j < n_; j += plan_.nc) multiply(j, std::min(j + plan_.nc, n_));
     }
     finish_pending();
     if (kernel_.end != nullptr) kernel_.end();
@@ -115,6 +111,28 @@ class Product {
     return {kernel_,     from(args_.a, rows.begin, k, kernel_.a_type),
             rows.size(), std::min(kernel_.kc, args_.k - k),
             packed,      tiles};
+  }
+
+  void take_share_of_group() {
+    const std::int64_t size = std::min(plan_.group, plan_.row_panels - first_panel_);
+    grid_ = choose_grid(size, ceil_div(std::min(plan_.nc, n_), kernel_.nr), team_.count);
+    panels_ = {.begin = 0, .end = 0};
+    if (team_.index >= grid_.rows * grid_.cols) return;
+    const Range own = part(size, 1, grid_.rows, team_.index / grid_.cols);
+    panels_ = {.begin = first_panel_ + own.begin, .end = first_panel_ + own.end};
+  }
+
+  void multiply(std::int64_t first_col, std::int64_t end_col) {
+    std::int64_t k = 0;
+    do {  // once for k == 0, too: zeros and the epilogue
+      const std::int64_t kc = std::min(kernel_.kc, args_.k - k);
+      multiply({.k = k, .kc = kc, .first_col = first_col, .end_col = end_col});
+      k += kernel_.kc;
+    } while (k < args_.k);
+    if (plan_.sums_bytes > 0) {  // their next columns may be another thread's
+      finish_pending();
+      if (team_.count > 1) team_.barrier();
+    }
   }
 
   void multiply(const BlockOfB& b) {
@@ -183,7 +201,8 @@ class Product {
     if (!plan_.a_in_place) {
       operands = pack_in_passing ? Operands::packed_a_pack_b : Operands::packed_a;
     }
-    const Epilogue epilogue = b.k + b.kc == args_.k ? args_.epilogue : Epilogue{};
+    const bool last = b.k + b.kc == args_.k;
+    const Epilogue epilogue = last ? args_.epilogue : Epilogue{};
     Tile tile{
         .kc = b.kc,
         .rows = static_cast<int>(rows.size()),
@@ -199,9 +218,13 @@ class Product {
         .c_stride = args_.c.row_stride,
         .accumulate = b.k > 0,
         .epilogue = {},
+        .narrow_c = nullptr,
+        .narrow_c_stride = args_.c.row_stride,
+        .narrow_type = args_.narrowing.type,
         .copy_from = nullptr,
         .copy_to = nullptr,
         .fetch = {}};
+    if (args_.narrows()) tile.c_stride = plan_.sums_bytes > 0 ? plan_.nc : kernel_.nr;
     RunTile run = kernel_.choose(tile.rows, kernel_.nr, operands);
     const auto suit = kernel_.panels.suit;
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
@@ -228,20 +251,31 @@ class Product {
         }
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
-      tile.c = at(args_.c.data, in_c, kernel_.dtype);
+      void* c = at(args_.c.data, in_c, args_.c_type(kernel_));
+      if (args_.narrows()) {
+        const std::int64_t in_sums = (rows.begin - rows_of(first_panel_).begin) * plan_.nc + col;
+        tile.c = plan_.sums_bytes > 0 ? at(sums_, in_sums, kernel_.dtype) : sums_of_tile_;
+        tile.narrow_c = last ? c : nullptr;
+      } else {
+        tile.c = c;
+      }
       tile.epilogue = from(epilogue, j, in_c, kernel_.dtype);
 
       next.hand_over(tile);
       tile.fetch[1] = in_sight_.to_fetch();
       const auto run_here = [&](const Tile& here) {
-        if (suit == nullptr || suit(here.a, here.b)) {
+        if (suit != nullptr && !suit(here.a, here.b)) {
+          run_plain(from(args_.a, rows.begin, b.k, kernel_.a_type), in_place, here);
+        } else if (kernel_.pending_bytes > 0) {
           run(here);
         } else {
-          run_plain(from(args_.a, rows.begin, b.k, kernel_.a_type), in_place, here);
+          run_and_narrow(run, here);
         }
       };
-      if (args_.c.col_stride == 1) {
+      if (args_.c.col_stride == 1 || (args_.narrows() && !last)) {
         run_here(tile);
+      } else if (args_.narrows()) {
+        run_to_narrow_scratch(run_here, tile);
       } else {
         run_on_scratch(run_here, tile);
       }
@@ -261,6 +295,16 @@ class Product {
 
   void finish_pending() {
     if (kernel_.finish != nullptr) kernel_.finish(pending_);
+  }
+
+  // A tile of a kernel that leaves nothing pending.
+  void run_and_narrow(RunTile run, const Tile& tile) const {
+    run(tile);
+    if (tile.narrow_c == nullptr) return;
+    for (int row = 0; row < tile.rows; ++row) {
+      args_.narrowing.row(tile.cols, at(tile.c, row * tile.c_stride, kernel_.dtype),
+                          at(tile.narrow_c, row * tile.narrow_c_stride, tile.narrow_type));
+    }
   }
 
   // A tile that the kernel's panels cannot hold, of these operands, by its plain kernel.
@@ -283,9 +327,12 @@ class Product {
     for (int row = 0; row < rows; row += plain.mr) {
       tile.rows = std::min(rows - row, plain.mr);
       plain.panels.pack_a(piece_of(from(a, row, 0, plain.a_type), tile.rows, tile.kc, a_panel));
-      plain.choose(tile.rows, tile.cols, Operands::packed_a)(tile);
+      run_and_narrow(plain.choose(tile.rows, tile.cols, Operands::packed_a), tile);
       const std::int64_t step = plain.mr * tile.c_stride;
       tile.c = at(tile.c, step, kernel_.dtype);
+      if (tile.narrow_c != nullptr) {
+        tile.narrow_c = at(tile.narrow_c, plain.mr * tile.narrow_c_stride, tile.narrow_type);
+      }
       tile.epilogue = from(tile.epilogue, 0, step, kernel_.dtype);
       tile.fetch[0] = tile.fetch[1] = nullptr;
     }
@@ -318,20 +365,39 @@ class Product {
     copy(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride);
   }
 
+  // The same for the end of a tile whose results are narrowed.
+  template <class Run>
+  void run_to_narrow_scratch(Run run, Tile tile) {
+    alignas(64) std::byte scratch[kMaxTileBytes];
+    void* c = tile.narrow_c;
+    tile.narrow_c = scratch;
+    tile.narrow_c_stride = kernel_.nr;
+    finish_pending();
+    run(tile);
+    finish_pending();
+    const auto copy_tile =
+        size_of(tile.narrow_type) == 1 ? copy_tile_of<std::uint8_t> : copy_tile_of<std::uint16_t>;
+    copy_tile(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride, tile.rows,
+              tile.cols);
+  }
+
   const Kernel& kernel_;
   const Plan& plan_;
   const MatmulArgs& args_;
   Team team_;
   std::int64_t n_;
-  Grid grid_;
-  Range panels_;   // of C's rows, this thread's
-  void* a_panel_;  // the one in use
+  std::int64_t first_panel_ = 0;  // of the group of row panels that is in work
+  Grid grid_{};                   // of the team over these
+  Range panels_{};                // this thread's
+  void* a_panel_;                 // the one in use
   void* next_a_panel_;
   void* own_b_panel_;  // where none are kept
   std::byte* plain_panels_;
   std::byte* pending_;
   BlockInSight in_sight_;
-  std::byte* b_panels_;  // of the block in use, shared by the team
+  std::byte* sums_;
+  std::byte* b_panels_;                                // of the block in use, shared by the team
+  alignas(64) std::byte sums_of_tile_[kMaxTileBytes];  // where there is only one block of k
 };
 
 // Bytes that rows so far apart span.
@@ -363,7 +429,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const Panels& panels = the_kernel.panels;
   const std::int64_t kc = std::min(args.k, the_kernel.kc);
   const bool packed = args.packed_b.data != nullptr;
-  lead = packed ? 0 : choose_lead(the_kernel, args.c, args.n);
+  lead = packed || args.narrows() ? 0 : choose_lead(the_kernel, args.c, args.n);
   nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
 
   // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
@@ -382,6 +448,12 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // The microkernel has no words for packing B while reading A in place.
   a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
 
+  group = row_panels;
+  if (args.narrows() && args.k > the_kernel.kc) {
+    group = std::min<std::int64_t>(row_panels, kRowsOfSums / the_kernel.mr);
+    sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
+  }
+
   few_tiles = a_in_place && b_in_place && lead == 0 && args.k <= the_kernel.kc &&
               args.c.col_stride == 1 &&
               row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
@@ -391,7 +463,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   if (!a_in_place) a_bytes = 2 * aligned(panels.a_bytes);
   if (!b_in_place && !packed && !b_kept) a_bytes = 2 * aligned(panels.a_bytes) + b_panel;
   a_bytes += tail_bytes(the_kernel);
-  if (b_kept) b_bytes = ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;
+  shared_bytes = aligned(sums_bytes);
+  if (b_kept) shared_bytes += ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;
 }
 
 FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
@@ -417,6 +490,9 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
                                              .c_stride = args.c.row_stride,
                                              .accumulate = false,
                                              .epilogue = from(args.epilogue, j, in_c, kernel.dtype),
+                                             .narrow_c = nullptr,
+                                             .narrow_c_stride = 0,
+                                             .narrow_type = {},
                                              .copy_from = nullptr,
                                              .copy_to = nullptr,
                                              .fetch = {}},
@@ -427,8 +503,8 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
 }
 
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-                 std::byte* b_panels) {
-  Product(plan, args, team, a_panels, b_panels).run();
+                 std::byte* shared) {
+  Product(plan, args, team, a_panels, shared).run();
 }
 
 }  // namespace hotloops

@@ -21,8 +21,12 @@ struct Plan {
   std::int64_t nc;          // columns of B in one block
   bool a_in_place, b_in_place;
   bool b_kept;               // packed panels of B are kept for the panels of A that follow
-  std::int64_t a_bytes = 0;  // of each thread
-  std::int64_t b_bytes = 0;  // of all threads of a team together
+  // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are
+  // kept from one block of k to the next.
+  std::int64_t group;
+  std::int64_t sums_bytes = 0;
+  std::int64_t a_bytes = 0;       // of each thread
+  std::int64_t shared_bytes = 0;  // of all threads of a team together: such sums, panels of B
 
   bool few_tiles;  // of operands as they are, over one block of k
 
@@ -54,6 +58,6 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args);
 
 // Computes the product; called by each thread of a team with the same arguments but for `a_panels`.
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-                 std::byte* b_panels);
+                 std::byte* shared);
 
 }  // namespace hotloops

@@ -153,6 +153,17 @@ def test_integers_are_exact_over_many_tiles(kind: Kind) -> None:
         assert_exact(kind, *operands(extremes, kind, shape))
 
 
+@pytest.mark.usefixtures("any_isa")
+def test_narrow_results_over_several_blocks_of_everything() -> None:
+    a, b = operands(full_range, Kind("int8", "int8"), (1060, 1170, 1190))
+    exact = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
+    transposed = np.empty(exact.shape[::-1], np.int8).T
+    for threads, out in ((1, None), (2, None), (5, None), (2, transposed)):
+        with hotloops.threads(threads):
+            c = hotloops.matmul(a, b, out)
+        np.testing.assert_array_equal(c, exact.astype(np.int8))
+
+
 # --- Halves -----------------------------------------------------------------------------------
 
 

@@ -141,19 +141,6 @@ py::object output(py::handle out, const Array& like, ElementType type,
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
 
-// Runs a product whose result has that type: the sums', or a narrower one.
-void run_into(ElementType result, std::span<const Kernel> kernels, const Product& product) {
-  const Narrowing narrowing{.type = result,
-                            .row = active_kernels().narrow[static_cast<int>(result)]};
-  compute(product.work(), [&](int threads) {
-    if (narrowing.row == nullptr) {
-      matmul(kernels, product.args, product.batch_dims(), threads);
-    } else {
-      narrow_matmul(kernels, narrowing, product.args, product.batch_dims(), threads);
-    }
-  });
-}
-
 // The type that the caller names, if kernels for operands by `rule` can make it: the rule's own,
 // that of the sums, or for bytes 16 bits. False: it is another one's to find out.
 bool find_result(const ProductRule& rule, py::handle name, ElementType& result) {
@@ -217,8 +204,11 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   if (!array) return not_implemented();
   product.write_to(c);
   if (packed != nullptr) product.args.packed_b = packed->matrix.view();
-  run_into(type, packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision),
-           product);
+  product.args.narrowing = {.type = type, .row = active_kernels().narrow[static_cast<int>(type)]};
+  const std::span<const Kernel> kernels =
+      packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision);
+  compute(product.work(),
+          [&](int threads) { matmul(kernels, product.args, product.batch_dims(), threads); });
   return finish(out, std::move(array), c);
 }
 

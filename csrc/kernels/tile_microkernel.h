@@ -16,6 +16,7 @@
 
 #include "kernel.h"
 #include "kernels/microkernel.h"
+#include "kernels/narrow.h"
 #include "kernels/rows.h"
 #include "kernels/simd.h"
 #include "kernels/tile_panels.h"
@@ -60,7 +61,19 @@ struct Shifted {
   }
 };
 
-// Most tiles: of full width, and to be stored as they are or added to C.
+// f(format) with the format that sums of S are narrowed to.
+template <class S, class F>
+HOTLOOPS_INLINE void with_format(ElementType type, F f) {
+  if constexpr (kIsReal<typename S::T>) {
+    if (type == ElementType::bf16) return f(Half<S, BFloat16>{});
+    f(Half<S, Float16>{});
+  } else {
+    if (type == ElementType::i16) return f(SmallInteger<int16_t, S>{});
+    f(SmallInteger<int8_t, S>{});
+  }
+}
+
+// Most tiles: of full width, and to be stored as they are, or added to C.
 template <class Sums, bool Accumulate>
 HOTLOOPS_INLINE void finish_whole_rows(const PendingTile& pending, int row, int end) {
   using S = typename Sums::S;
@@ -70,6 +83,22 @@ HOTLOOPS_INLINE void finish_whole_rows(const PendingTile& pending, int row, int 
     for (int j = 0; j < Sums::kCols; j += S::lanes) {
       const typename S::V sums = Sums::load(pending, row, j);
       S::store(c + j, Accumulate ? S::load(c + j) + sums : sums);
+    }
+  }
+}
+
+// The last block of k of those that are narrowed.
+template <class Sums, class To, bool Accumulate>
+HOTLOOPS_INLINE void narrow_whole_rows(const PendingTile& pending, int row, int end) {
+  using S = typename Sums::S;
+  const Tile& tile = pending.tile;
+  const auto* c = static_cast<const typename S::T*>(tile.c) + row * tile.c_stride;
+  auto* to = static_cast<typename To::T*>(tile.narrow_c) + row * tile.narrow_c_stride;
+  for (; row < end; ++row, c += tile.c_stride, to += tile.narrow_c_stride) {
+#pragma GCC unroll 2
+    for (int j = 0; j < Sums::kCols; j += S::lanes) {
+      const typename S::V sums = Sums::load(pending, row, j);
+      To::store(to + j, Accumulate ? S::load(c + j) + sums : sums);
     }
   }
 }
@@ -84,7 +113,9 @@ template <class Sums>
   const Epilogue& epilogue = tile.epilogue;
   for (; row < end; ++row) {
     const int64_t in_c = row * tile.c_stride;
-    T* c = static_cast<T*>(tile.c) + in_c;
+    const T* c = static_cast<const T*>(tile.c) + in_c;
+    T wide[Sums::kCols];
+    T* to = tile.narrow_c == nullptr ? static_cast<T*>(tile.c) + in_c : wide;
     for (int j = 0; j < tile.cols; j += S::lanes) {
       V value = Sums::load(pending, row, j);
       const int n = tile.cols - j < S::lanes ? tile.cols - j : S::lanes;
@@ -101,23 +132,36 @@ template <class Sums>
         if (epilogue.activation == Activation::relu) value = relu<S>(value);
       }
       if (n == S::lanes) {
-        S::store(c + j, value);
+        S::store(to + j, value);
       } else {
-        S::store_first(n, c + j, value);
+        S::store_first(n, to + j, value);
       }
     }
     if constexpr (kIsReal<T>) {
       if (epilogue.activation > Activation::relu) {
-        activate_row<S>(epilogue.activation, tile.cols, c, c);
+        activate_row<S>(epilogue.activation, tile.cols, to, to);
       }
     }
+    if (tile.narrow_c == nullptr) continue;
+    with_format<S>(tile.narrow_type, [&]<class To>(To) {
+      auto* narrow_c = static_cast<typename To::T*>(tile.narrow_c) + row * tile.narrow_c_stride;
+      convert_row<S, To>(tile.cols, wide, narrow_c);
+    });
   }
 }
 
 template <class Sums>
 HOTLOOPS_INLINE void finish_rows(const PendingTile& pending, int row, int end) {
+  const Tile& tile = pending.tile;
   if (!pending.plain) return finish_any_rows<Sums>(pending, row, end);
-  if (pending.tile.accumulate) return finish_whole_rows<Sums, true>(pending, row, end);
+  if (tile.narrow_c != nullptr) {
+    return with_format<typename Sums::S>(
+        tile.narrow_type, [&]<class To>(To) HOTLOOPS_LAMBDA_INLINE {
+          if (tile.accumulate) return narrow_whole_rows<Sums, To, true>(pending, row, end);
+          narrow_whole_rows<Sums, To, false>(pending, row, end);
+        });
+  }
+  if (tile.accumulate) return finish_whole_rows<Sums, true>(pending, row, end);
   finish_whole_rows<Sums, false>(pending, row, end);
 }
 
@@ -149,8 +193,10 @@ HOTLOOPS_INLINE void run_steps(const Tile& tile, Multiply multiply) {
   const PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
   const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
   const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
-  const char* c = static_cast<const char*>(tile.c);
-  const int64_t c_stride = tile.c_stride * 4;
+  const bool narrows = tile.narrow_c != nullptr && !tile.accumulate;
+  const char* c = static_cast<const char*>(narrows ? tile.narrow_c : tile.c);
+  const int64_t c_stride =
+      narrows ? tile.narrow_c_stride * size_of(tile.narrow_type) : tile.c_stride * 4;
   const int steps = static_cast<int>((tile.kc + Form::kStep - 1) / Form::kStep);
   const int rows_pending = pending.any ? pending.tile.rows : 0;
   // By the step: rows of the pending tile, and rows of C to be fetched.

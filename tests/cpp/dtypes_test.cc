@@ -97,12 +97,9 @@ void test_product(std::span<const Kernel> kernels, const Narrowing& narrowing, S
                         .a = {.data = a.data(), .row_stride = in_a.row, .col_stride = in_a.col},
                         .b = {.data = b.data(), .row_stride = in_b.row, .col_stride = in_b.col},
                         .c = {.data = c.data(), .row_stride = in_c.row, .col_stride = in_c.col},
-                        .epilogue = {}};
-  if (narrowing.row != nullptr) {
-    narrow_matmul(kernels, narrowing, args, {}, threads);
-  } else {
-    matmul(kernels, args, {}, threads);
-  }
+                        .epilogue = {},
+                        .narrowing = narrowing};
+  matmul(kernels, args, {}, threads);
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
       std::uint64_t sum = 0;
