@@ -189,9 +189,9 @@ struct Kernel {
   const Kernel* plain;
   std::int64_t break_even;
   // Kernels may write C while the next tile is multiplied; what is pending they remember in so many
-  // bytes, and narrow it themselves. `begin` is called by each thread before its first tile of a product, `finish` to have C
-  // written, and `end` after the last tile, when nothing is pending. 0 and null: a tile is done
-  // when its call returns.
+  // bytes, and narrow it themselves. `begin` is called by each thread before its first tile of a
+  // product, `finish` to have C written, and `end` after the last tile, when nothing is pending. 0
+  // and null: a tile is done when its call returns.
   std::int64_t pending_bytes;
   void (*begin)(void* pending);
   void (*finish)(void* pending);

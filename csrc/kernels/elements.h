@@ -81,10 +81,10 @@ struct Half {
   HOTLOOPS_INLINE static V load(const T* p) {
     Narrow bits;
     __builtin_memcpy(&bits, p, sizeof bits);
-    return Encoding<Half>::widen(__builtin_convertvector(bits, Wide));
+    return Encoding<Half>::widen(bits);
   }
   HOTLOOPS_INLINE static void store(T* p, V values) {
-    const Narrow bits = __builtin_convertvector(Encoding<Half>::narrow(values), Narrow);
+    const Narrow bits = Encoding<Half>::narrow(values);
     __builtin_memcpy(p, &bits, sizeof bits);
   }
 };
@@ -94,16 +94,25 @@ template <class H>
 struct BFloat16 {
   using V = typename H::V;
   using Wide = typename H::Wide;
+  using Narrow = typename H::Narrow;
 
-  HOTLOOPS_INLINE static V widen(Wide bits) { return reinterpret_cast<V>(bits << 16); }
+  HOTLOOPS_INLINE static V widen(Narrow values) {
+    return reinterpret_cast<V>(__builtin_convertvector(values, Wide) << 16);
+  }
   // To nearest, ties to even. The sum would carry a NaN's payload into infinity: it is cut instead.
-  HOTLOOPS_INLINE static Wide narrow(V values) {
+  HOTLOOPS_INLINE static Narrow narrow(V values) {
     const Wide bits = reinterpret_cast<Wide>(values);
     const Wide magnitude = bits & 0x7fffffff;
     const Wide rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    return (magnitude > 0x7f800000 ? bits | 0x400000 : rounded) >> 16;
+    const Wide half = (magnitude > 0x7f800000 ? bits | 0x400000 : rounded) >> 16;
+    return __builtin_convertvector(half, Narrow);
   }
 };
+
+// For conversions that zero what is masked off: GCC 12 warns of those without a mask.
+#if defined(__AVX512F__)
+inline constexpr __mmask16 kEachLane = 0xffff;
+#endif
 
 // IEEE binary16: 5 bits of exponent, of bias 15 where float32 has 127, and 10 of significand.
 template <class H>
@@ -111,11 +120,19 @@ struct Float16 {
   using V = typename H::V;
   using I = typename H::I;
   using Wide = typename H::Wide;
+  using Narrow = typename H::Narrow;
   static constexpr uint32_t kBias = (127 - 15) << 23;
   static constexpr uint32_t kInfinity = 31 << 23;  // and above it NaN; in place, before the bias
   static constexpr uint32_t kNormal = 1 << 23;
 
-  HOTLOOPS_INLINE static V widen(Wide bits) {
+  HOTLOOPS_INLINE static V widen(Narrow values) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(V) == 64) {
+      return reinterpret_cast<V>(
+          _mm512_maskz_cvtph_ps(kEachLane, reinterpret_cast<__m256i>(values)));
+    }
+#endif
+    const Wide bits = __builtin_convertvector(values, Wide);
     const Wide magnitude = (bits & 0x7fff) << 13;
     const Wide normal = magnitude + kBias;
     const Wide special = normal + kBias;
@@ -127,7 +144,13 @@ struct Float16 {
   }
 
   // To nearest, ties to even. A subnormal is rounded by adding 0.5, whose last place is float16's.
-  HOTLOOPS_INLINE static Wide narrow(V values) {
+  HOTLOOPS_INLINE static Narrow narrow(V values) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(V) == 64) {
+      return reinterpret_cast<Narrow>(_mm512_maskz_cvtps_ph(
+          kEachLane, reinterpret_cast<__m512>(values), _MM_FROUND_TO_NEAREST_INT));
+    }
+#endif
     const Wide bits = reinterpret_cast<Wide>(values);
     const Wide magnitude = bits & 0x7fffffff;
     const Wide normal = (magnitude - kBias + 0xfff + ((magnitude >> 13) & 1)) >> 13;
@@ -136,7 +159,8 @@ struct Float16 {
     const Wide finite = magnitude < kNormal + kBias ? subnormal : normal;
     const Wide quiet_nan = (magnitude >> 13 & 0x3ff) | 0x7e00;
     const Wide special = magnitude > 0x7f800000 ? quiet_nan : Wide{} + 0x7c00;
-    return (magnitude < kInfinity + kBias ? finite : special) | (bits >> 16 & 0x8000);
+    const Wide half = (magnitude < kInfinity + kBias ? finite : special) | (bits >> 16 & 0x8000);
+    return __builtin_convertvector(half, Narrow);
   }
 };
 

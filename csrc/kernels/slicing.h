@@ -33,7 +33,7 @@ struct SlicedForm {
 #pragma GCC unroll 4
       for (int i = 0; i < kPieces; ++i) {
         const __m128i bytes =
-            _mm512_maskz_cvtepi32_epi8(kAll, reinterpret_cast<__m512i>(values >> (8 * i)));
+            _mm512_maskz_cvtepi32_epi8(kEachLane, reinterpret_cast<__m512i>(values >> (8 * i)));
         __builtin_memcpy(to + i * kTileBytes, &bytes, sizeof bytes);
       }
     }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "kernels/elements.h"
 #include "kernels/simd.h"
 #include "kernels/tile_unit.h"
 #include "pack.h"
@@ -128,9 +129,6 @@ class TilePanels {
   }
 };
 
-// For conversions that zero what is masked off: GCC 12 warns of those without a mask.
-inline constexpr __mmask16 kAll = 0xffff;
-
 // 16 values that are n in memory, 0 behind them; a load of the vector where it can be one.
 template <class T>
 struct Sixteen {
@@ -198,7 +196,7 @@ struct WholeForm {
   HOTLOOPS_INLINE static U widened(V values) {
     if constexpr (sizeof(T) == 1) {
       return reinterpret_cast<U>(
-          _mm512_maskz_cvtepu8_epi32(kAll, reinterpret_cast<__m128i>(values)));
+          _mm512_maskz_cvtepu8_epi32(kEachLane, reinterpret_cast<__m128i>(values)));
     } else {
       return __builtin_convertvector(values, U);
     }
