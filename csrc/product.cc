@@ -63,6 +63,31 @@ std::int64_t tail_bytes(const Kernel& kernel) {
   return bytes;
 }
 
+// A tile of operands where they are, in the kc values of k from `k` on; all but which rows and
+// columns.
+Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
+  return {.kc = kc,
+          .rows = 0,
+          .cols = 0,
+          .a = nullptr,
+          .a_row_stride = args.a.row_stride,
+          .a_col_stride = args.a.col_stride,
+          .b = nullptr,
+          .b_stride = args.b.row_stride,
+          .packed_b = nullptr,
+          .pending = nullptr,
+          .c = nullptr,
+          .c_stride = args.c.row_stride,
+          .accumulate = k > 0,
+          .epilogue = {},
+          .narrow_c = nullptr,
+          .narrow_c_stride = args.c.row_stride,
+          .narrow_type = args.narrowing.type,
+          .copy_from = nullptr,
+          .copy_to = nullptr,
+          .fetch = {}};
+}
+
 // The block of B that is in use: kc rows of k from `k` on, columns [first_col, end_col). Columns
 // are counted with the plan's lead.
 struct BlockOfB {
@@ -146,6 +171,7 @@ class Product {
     Range own = part(cols.size(), kernel_.nr, grid_.rows, team_.index / grid_.cols);
     own = {.begin = cols.begin + own.begin, .end = cols.begin + own.end};
 
+    if (plan_.in_place) return run_in_place(b, cols);
     in_sight_ = next_block_of_b(b, own, cols);
     for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
       PanelInProgress next = next_panel_of_a(b, panel, cols);
@@ -192,6 +218,35 @@ class Product {
             panels_.size() * ceil_div(cols.size(), kernel_.nr)};
   }
 
+  // All tiles of this thread where nothing is packed. What run_tiles decides for each of them takes
+  // longer than multiplying, if there are only a few values of k.
+  void run_in_place(const BlockOfB& b, Range cols) const {
+    const Epilogue epilogue = b.k + b.kc == args_.k ? args_.epilogue : Epilogue{};
+    const void* first_b = from(args_.b, b.k, 0, kernel_.b_type).data;
+    Tile tile = tile_in_place(args_, b.k, b.kc);
+    RunTile run = nullptr;
+    Range rows{.begin = 0, .end = rows_of(panels_.begin).begin};
+    for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
+      rows = {.begin = rows.end, .end = rows_of(panel).end};
+      const std::int64_t in_c = rows.begin * args_.c.row_stride;
+      tile.a = from(args_.a, rows.begin, b.k, kernel_.a_type).data;
+      for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
+        const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
+        const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel_.nr, cols.end);
+        const std::int64_t j = begin - plan_.lead;
+        if (tile.rows != rows.size() || tile.cols != end - begin) {
+          tile.rows = static_cast<int>(rows.size());
+          tile.cols = static_cast<int>(end - begin);
+          run = kernel_.choose(tile.rows, tile.cols, Operands::in_place);
+        }
+        tile.b = at(first_b, j, kernel_.b_type);
+        tile.c = at(args_.c.data, in_c + j, kernel_.dtype);
+        tile.epilogue = from(epilogue, j, in_c + j, kernel_.dtype);
+        run(tile);
+      }
+    }
+  }
+
   // A panel of A times some columns of the block of B, which are packed if they have not been.
   void run_tiles(const BlockOfB& b, std::int64_t panel, Range cols, bool to_pack,
                  PanelInProgress& next) {
@@ -203,27 +258,12 @@ class Product {
     }
     const bool last = b.k + b.kc == args_.k;
     const Epilogue epilogue = last ? args_.epilogue : Epilogue{};
-    Tile tile{
-        .kc = b.kc,
-        .rows = static_cast<int>(rows.size()),
-        .cols = kernel_.nr,
-        .a = plan_.a_in_place ? from(args_.a, rows.begin, b.k, kernel_.a_type).data : a_panel_,
-        .a_row_stride = args_.a.row_stride,
-        .a_col_stride = args_.a.col_stride,
-        .b = nullptr,
-        .b_stride = plan_.b_in_place || pack_in_passing ? args_.b.row_stride : kernel_.nr,
-        .packed_b = nullptr,
-        .pending = pending_,
-        .c = nullptr,
-        .c_stride = args_.c.row_stride,
-        .accumulate = b.k > 0,
-        .epilogue = {},
-        .narrow_c = nullptr,
-        .narrow_c_stride = args_.c.row_stride,
-        .narrow_type = args_.narrowing.type,
-        .copy_from = nullptr,
-        .copy_to = nullptr,
-        .fetch = {}};
+    Tile tile = tile_in_place(args_, b.k, b.kc);
+    tile.rows = static_cast<int>(rows.size());
+    tile.cols = kernel_.nr;
+    tile.a = plan_.a_in_place ? from(args_.a, rows.begin, b.k, kernel_.a_type).data : a_panel_;
+    if (!plan_.b_in_place && !pack_in_passing) tile.b_stride = kernel_.nr;
+    tile.pending = pending_;
     if (args_.narrows()) tile.c_stride = plan_.sums_bytes > 0 ? plan_.nc : kernel_.nr;
     RunTile run = kernel_.choose(tile.rows, kernel_.nr, operands);
     const auto suit = kernel_.panels.suit;
@@ -454,8 +494,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
   }
 
-  few_tiles = a_in_place && b_in_place && lead == 0 && args.k <= the_kernel.kc &&
-              args.c.col_stride == 1 &&
+  in_place = a_in_place && b_in_place && args.c.col_stride == 1;
+  few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&
               row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
   if (few_tiles) return;
 
@@ -476,26 +516,14 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
       const auto height = static_cast<int>(rows.size());
       const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
       const std::int64_t in_c = rows.begin * args.c.row_stride + j;
-      few.slots[few.count++].run = {.tile = {.kc = args.k,
-                                             .rows = height,
-                                             .cols = width,
-                                             .a = from(args.a, rows.begin, 0, kernel.a_type).data,
-                                             .a_row_stride = args.a.row_stride,
-                                             .a_col_stride = args.a.col_stride,
-                                             .b = from(args.b, 0, j, kernel.b_type).data,
-                                             .b_stride = args.b.row_stride,
-                                             .packed_b = nullptr,
-                                             .pending = nullptr,
-                                             .c = at(args.c.data, in_c, kernel.dtype),
-                                             .c_stride = args.c.row_stride,
-                                             .accumulate = false,
-                                             .epilogue = from(args.epilogue, j, in_c, kernel.dtype),
-                                             .narrow_c = nullptr,
-                                             .narrow_c_stride = 0,
-                                             .narrow_type = {},
-                                             .copy_from = nullptr,
-                                             .copy_to = nullptr,
-                                             .fetch = {}},
+      Tile tile = tile_in_place(args, 0, args.k);
+      tile.rows = height;
+      tile.cols = width;
+      tile.a = from(args.a, rows.begin, 0, kernel.a_type).data;
+      tile.b = from(args.b, 0, j, kernel.b_type).data;
+      tile.c = at(args.c.data, in_c, kernel.dtype);
+      tile.epilogue = from(args.epilogue, j, in_c, kernel.dtype);
+      few.slots[few.count++].run = {.tile = tile,
                                     .run = kernel.choose(height, width, Operands::in_place)};
     }
   }

@@ -222,7 +222,7 @@ HOTLOOPS_INLINE void run_steps(const Tile& tile, Multiply multiply) {
     a += kStepBytes;
     b += kStepBytes;
   }
-  if (steps == 0) finish_rows<Sums>(pending, 0, rows_pending);
+  if (steps == 0 && rows_pending > 0) finish_rows<Sums>(pending, 0, rows_pending);
 }
 
 template <class Sums>
