@@ -30,6 +30,11 @@ constexpr std::int64_t size_of(ElementType type) {
   return kSizes[static_cast<int>(type)];
 }
 
+constexpr bool is_real(ElementType type) {
+  using enum ElementType;
+  return type == f32 || type == f64 || type == f16 || type == bf16;
+}
+
 // As NumPy names it.
 constexpr const char* name_of(ElementType type) {
   constexpr const char* kNames[kElementTypes] = {"float32", "float64",  "int32",  "int64",

@@ -227,6 +227,8 @@ struct KernelSet {
   ElementKernels elements[kElementTypes];  // indexed by ElementType
   // Rounds or wraps n sums of products to a narrower type, indexed by it; null for the others.
   void (*narrow[kElementTypes])(std::int64_t n, const void* sums, void* values);
+  // The way back, for half types.
+  void (*widen[kElementTypes])(std::int64_t n, const void* values, void* sums);
   // Runs `iterations` rounds of independent fused multiply-adds (without FMA: of a multiplication
   // and an addition) in registers and returns how many floating-point operations that were.
   std::int64_t (*fma_burst[kDTypes])(std::int64_t iterations);

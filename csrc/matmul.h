@@ -26,7 +26,8 @@ struct Narrowing {
 };
 
 // C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
-// itself. A residual has the strides of C. A C of a narrower type than the sums has no epilogue.
+// itself. The epilogue is of the sums' type; a residual has the strides of C, and there is none
+// where C's type is narrower.
 struct MatmulArgs {
   std::int64_t m, n, k;
   ConstView a, b;

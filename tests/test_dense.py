@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,34 +11,8 @@ import pytest
 import hotloops
 import support
 from hotloops import _core
-from support import LAYOUTS, assert_same_bits, normal, small_integers
+from support import LAYOUTS, REFERENCES, assert_same_bits, normal, small_integers
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
-
-def _gelu_tanh(x: support.Array) -> support.Array:
-    return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
-
-
-def _softmax(x: support.Array) -> support.Array:
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
-
-
-# Of float64, and steep by at most 1.2 anywhere.
-REFERENCES: dict[str | None, Callable[[support.Array], support.Array]] = {
-    None: lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "gelu": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
-    "gelu_tanh": _gelu_tanh,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "tanh": np.tanh,
-    "silu": lambda x: x / (1 + np.exp(-x)),
-    "softmax": _softmax,
-}
 SHAPES = [((3, 4), 5), ((1, 300), 70), ((37, 257), 41), ((2, 5, 30), 20), ((30,), 20), ((0, 4), 5)]
 
 

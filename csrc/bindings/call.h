@@ -48,11 +48,6 @@ Arithmetic precision_named(std::string_view function, pybind11::handle name);
 // The name of f32 or one of its bfloat16 arithmetics.
 std::string_view name_of_precision(Arithmetic precision);
 
-// How operands of that type are multiplied.
-inline Arithmetic arithmetic_of(DType dtype, Arithmetic float32) {
-  return dtype == DType::f32 ? float32 : Arithmetic::f64;
-}
-
 // Below this many multiply-adds or elements a call is over before another thread could have taken
 // the GIL or a share of the work.
 inline constexpr std::int64_t kTinyWork = 1 << 15;

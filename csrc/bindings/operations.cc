@@ -275,21 +275,31 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   Array residual;
   const bool has_bias = !bias_object.is_none();
   const bool has_residual = !residual_object.is_none();
-  if (!view(x_object, x)) return not_implemented();
+  if (!view_elements(x_object, x)) return not_implemented();
   const PackedArray* packed = nullptr;
-  if (!view(kernel_object, kernel)) {
+  if (!view_elements(kernel_object, kernel)) {
     packed = as_packed(kernel_object);
-    if (packed == nullptr || packed->type != x.type) return not_implemented();
+    if (packed == nullptr) return not_implemented();
     const Names names = dense_names(transposed);
     check_packed(names.function, names.b, *packed, precision_name);
     kernel = stand_in(*packed);
-  } else if (!same_kind(x, kernel)) {
+  } else if (x.api != kernel.api) {
     return not_implemented();
   }
-  if ((has_bias && (!view(bias_object, bias) || !same_kind(x, bias))) ||
-      (has_residual && (!view(residual_object, residual) || !same_kind(x, residual)))) {
+  const ProductRule* rule = x.type == kernel.type ? find_product_rule(x.type, x.type) : nullptr;
+  if (rule == nullptr || !is_real(x.type)) return not_implemented();
+  const auto is_alike = [&](py::handle object, Array& array) {
+    return view_elements(object, array) && array.api == x.api && array.type == x.type;
+  };
+  if ((has_bias && !is_alike(bias_object, bias)) ||
+      (has_residual && !is_alike(residual_object, residual))) {
     return not_implemented();
   }
+  // What has to wait for all of a row, or is as narrow as the result, is not for tiles of sums.
+  const Narrowing narrowing{.type = x.type,
+                            .row = active_kernels().narrow[static_cast<int>(x.type)]};
+  const bool narrows = narrowing.row != nullptr;
+  if (narrows && (has_residual || activation == Activation::softmax)) return not_implemented();
   Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed,
                                   transposed && packed == nullptr);
   if (has_bias && bias.shape[0] > 1 && bias.strides[0] != 1) return not_implemented();
@@ -298,16 +308,23 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   if (!array || (has_bias && !out.is_none() && overlap(y, bias))) return not_implemented();
   if (has_residual && (!same_layout(y, residual) || overlap(y, residual))) return not_implemented();
   product.write_to(y);
+  product.args.narrowing = narrowing;
   product.args.epilogue = {.bias = has_bias ? bias.data : nullptr,
                            .residual = has_residual ? residual.data : nullptr,
                            .activation = activation};
-  std::span<const Kernel> kernels = matmul_kernels(arithmetic_of(x.dtype, precision));
+  std::vector<float> wide_bias;
+  if (narrows && has_bias) {
+    wide_bias.resize(static_cast<std::size_t>(product.args.n));
+    active_kernels().widen[static_cast<int>(x.type)](product.args.n, bias.data, wide_bias.data());
+    product.args.epilogue.bias = wide_bias.data();
+  }
+  std::span<const Kernel> kernels = kernels_of(*rule, precision);
   if (packed != nullptr) {
     product.args.packed_b = packed->matrix.view();
     kernels = {&packed->matrix.kernel(), 1};
   }
   compute(product.work(), [&](int threads) {
-    dense(kernels, row_kernels(x.dtype), product.args, product.batch_dims(), threads);
+    dense(kernels, row_kernels(kernels.front().dtype), product.args, product.batch_dims(), threads);
   });
   return finish(out, std::move(array), y);
 }

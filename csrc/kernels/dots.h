@@ -1,49 +1,17 @@
 // Chains of multiply-adds side by side in a vector, where what lies side by side in memory is k.
 //
 // A chain's values follow each other in memory, and a vector needs one value each of as many
-// chains: rows are transposed in registers. 16 bytes of each of the rows are loaded straight into
-// their place in a vector, so that only the transposition within 16 bytes is left to shuffles: two
-// for each vector of float32, one of float64. Packing such rows first, and then multiplying from
-// L1, took three to five times as long.
+// chains: rows are transposed in registers. Packing such rows first, and then multiplying from L1,
+// took three to five times as long.
 
 #pragma once
 
 #include "kernel.h"
 #include "kernels/microkernel.h"
 #include "kernels/simd.h"
+#include "kernels/transposed.h"
 
 namespace hotloops::HOTLOOPS_ISA {
-
-// The values at k = p, p + 1, ... of S::lanes rows, so far apart: x[e] has those at p + e.
-template <class S>
-struct Transposed {
-  using T = typename S::T;
-  using V = typename S::V;
-  static constexpr int kDepth = 16 / sizeof(T);
-
-  HOTLOOPS_INLINE Transposed(const T* p, int64_t stride) {
-    V rows[kDepth];
-#pragma GCC unroll 4
-    for (int i = 0; i < kDepth; ++i) rows[i] = S::load_lanes(p + i * stride, kDepth * stride);
-    if constexpr (kDepth == 2) {
-      x[0] = S::zip_low(rows[0], rows[1]);
-      x[1] = S::zip_high(rows[0], rows[1]);
-    } else {
-      using Pairs = Simd<double, sizeof(V)>;
-      using P = typename Pairs::V;
-      const P low_01 = reinterpret_cast<P>(S::zip_low(rows[0], rows[1]));
-      const P low_23 = reinterpret_cast<P>(S::zip_low(rows[2], rows[3]));
-      const P high_01 = reinterpret_cast<P>(S::zip_high(rows[0], rows[1]));
-      const P high_23 = reinterpret_cast<P>(S::zip_high(rows[2], rows[3]));
-      x[0] = reinterpret_cast<V>(Pairs::zip_low(low_01, low_23));
-      x[1] = reinterpret_cast<V>(Pairs::zip_high(low_01, low_23));
-      x[2] = reinterpret_cast<V>(Pairs::zip_low(high_01, high_23));
-      x[3] = reinterpret_cast<V>(Pairs::zip_high(high_01, high_23));
-    }
-  }
-
-  V x[kDepth];
-};
 
 // One value of each of S::lanes rows.
 template <class S>
@@ -59,6 +27,7 @@ void columns(const Columns& task) {
   using T = typename S::T;
   using V = typename S::V;
   constexpr int kDepth = Transposed<S>::kDepth;
+  constexpr int64_t kSize = sizeof(T);
   const T* a = static_cast<const T*>(task.a);
   const T* b = static_cast<const T*>(task.b);
   const int64_t a_row = task.a_row_stride;
@@ -72,7 +41,7 @@ void columns(const Columns& task) {
     for (; p + kDepth <= end; p += kDepth) {
 #pragma GCC unroll 2
       for (int g = 0; g < Groups; ++g) {
-        const Transposed<S> values(b + g * S::lanes * stride + p, stride);
+        const Transposed<S> values(b + g * S::lanes * stride + p, stride * kSize);
 #pragma GCC unroll 4
         for (int e = 0; e < kDepth; ++e) {
 #pragma GCC unroll 4
@@ -123,6 +92,7 @@ template <class S>
 void block_sums(const void* a, const void* b, void* sums) {
   using T = typename S::T;
   constexpr int kDepth = Transposed<S>::kDepth;
+  constexpr int64_t kSize = sizeof(T);
   constexpr int kLine = 64 / sizeof(T);
   const T* x = static_cast<const T*>(a);
   const T* y = static_cast<const T*>(b);
@@ -136,8 +106,8 @@ void block_sums(const void* a, const void* b, void* sums) {
     }
 #pragma GCC unroll 4
     for (int64_t p = line; p < line + kLine; p += kDepth) {
-      const Transposed<S> xs(x + p, kKc);
-      const Transposed<S> ys(y + p, kKc);
+      const Transposed<S> xs(x + p, kKc * kSize);
+      const Transposed<S> ys(y + p, kKc * kSize);
 #pragma GCC unroll 4
       for (int e = 0; e < kDepth; ++e) sum += xs.x[e] * ys.x[e];
     }

@@ -126,6 +126,7 @@ constexpr KernelSet make_kernel_set(Isa isa) {
                 .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
                 .elements = {},
                 .narrow = {},
+                .widen = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
                 .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
   // Tiles of one row are eight vectors wide: two units with a latency of four cycles are kept busy
@@ -154,11 +155,13 @@ constexpr KernelSet make_kernel_set(Isa isa) {
   Ints::template set_widened<I8, i8, U8, u8>(set, Arithmetic::i8u8);
   Ints::template set_widened<U8, u8, I8, i8>(set, Arithmetic::u8i8);
   set_element_kernels<Bytes>(set.elements);
-  set.narrow[static_cast<int>(bf16)] = &narrow<F32, BF16>;
-  set.narrow[static_cast<int>(f16)] = &narrow<F32, F16>;
-  set.narrow[static_cast<int>(i16)] = &narrow<I32, I16>;
-  set.narrow[static_cast<int>(i8)] = &narrow<I32, I8>;
-  set.narrow[static_cast<int>(u8)] = &narrow<I32, U8>;
+  set.narrow[static_cast<int>(bf16)] = &convert<F32, BF16>;
+  set.narrow[static_cast<int>(f16)] = &convert<F32, F16>;
+  set.narrow[static_cast<int>(i16)] = &convert<I32, I16>;
+  set.narrow[static_cast<int>(i8)] = &convert<I32, I8>;
+  set.narrow[static_cast<int>(u8)] = &convert<I32, U8>;
+  set.widen[static_cast<int>(bf16)] = &convert<BF16, F32>;
+  set.widen[static_cast<int>(f16)] = &convert<F16, F32>;
   return set;
 }
 

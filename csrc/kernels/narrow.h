@@ -53,10 +53,10 @@ void convert_row(int64_t n, const typename From::T* x, typename To::T* y) {
   for (int64_t t = i; t < n; ++t) y[t] = to[t - i];
 }
 
-template <class S, class To>
-void narrow(int64_t n, const void* sums, void* values) {
-  convert_row<S, To>(n, static_cast<const typename S::T*>(sums),
-                     static_cast<typename To::T*>(values));
+template <class From, class To>
+void convert(int64_t n, const void* x, void* y) {
+  convert_row<From, To>(n, static_cast<const typename From::T*>(x),
+                        static_cast<typename To::T*>(y));
 }
 
 // Panels for the microkernels M, whose operands are in the format From, of type Type.

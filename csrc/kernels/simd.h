@@ -128,31 +128,26 @@ struct Simd {
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
 
-  // 16 bytes of each of the rows that are so far apart, side by side.
-  HOTLOOPS_INLINE static V load_lanes(const T* p, [[maybe_unused]] int64_t stride) {
+  // 16 bytes of each of the rows that are so many bytes apart, side by side.
+  HOTLOOPS_INLINE static V load_lanes(const void* p, [[maybe_unused]] int64_t stride) {
+    [[maybe_unused]] const auto row = [=](int i) HOTLOOPS_LAMBDA_INLINE {
+      return static_cast<const char*>(p) + i * stride;
+    };
 #if defined(__AVX512F__)
-    if constexpr (Bytes == 64 && sizeof(T) == 4) {
-      __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
-      v = _mm512_insertf32x4(v, _mm_loadu_ps(p + stride), 1);
-      v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * stride), 2);
-      return reinterpret_cast<V>(_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * stride), 3));
-    } else if constexpr (Bytes == 64) {
-      __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(p));
-      v = _mm512_insertf64x2(v, _mm_loadu_pd(p + stride), 1);
-      v = _mm512_insertf64x2(v, _mm_loadu_pd(p + 2 * stride), 2);
-      return reinterpret_cast<V>(_mm512_insertf64x2(v, _mm_loadu_pd(p + 3 * stride), 3));
+    if constexpr (Bytes == 64) {
+      __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i*)row(0)));
+      v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)row(1)), 1);
+      v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)row(2)), 2);
+      return (V)_mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)row(3)), 3);
     }
 #endif
-#if defined(__AVX__)
-    if constexpr (Bytes == 32 && sizeof(T) == 4) {
-      const __m256 v = _mm256_castps128_ps256(_mm_loadu_ps(p));
-      return reinterpret_cast<V>(_mm256_insertf128_ps(v, _mm_loadu_ps(p + stride), 1));
-    } else if constexpr (Bytes == 32) {
-      const __m256d v = _mm256_castpd128_pd256(_mm_loadu_pd(p));
-      return reinterpret_cast<V>(_mm256_insertf128_pd(v, _mm_loadu_pd(p + stride), 1));
+#if defined(__AVX2__)
+    if constexpr (Bytes == 32) {
+      const __m256i v = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i*)row(0)));
+      return (V)_mm256_inserti128_si256(v, _mm_loadu_si128((const __m128i*)row(1)), 1);
     }
 #endif
-    return load(p);
+    return load(static_cast<const T*>(p));
   }
 
   // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.

@@ -49,6 +49,22 @@ class SplitForm {
     split(load(low, p < depth ? cols : 0), load(high, p + kTileRows < depth ? cols : 0), to);
   }
 
+  HOTLOOPS_INLINE void b_columns(const T* columns, int64_t stride, char* to) {
+    constexpr int kValues = 16 / static_cast<int>(sizeof(T));  // of k, in Words
+#pragma GCC unroll 4
+    for (int p = 0; p < kTileRows; p += kValues) {
+      const Words low(columns + p, stride);
+      const Words high(columns + p + kTileRows, stride);
+#pragma GCC unroll 4
+      for (int word = 0; word < Words::kDepth; ++word) {
+#pragma GCC unroll 2
+        for (int part = 0; part < 4; part += sizeof(T), to += kTileRowBytes) {
+          split(load_part(low.x[word], part), load_part(high.x[word], part), to);
+        }
+      }
+    }
+  }
+
   static T b_value(const char* column, int k) {
     float value = 0;
     for (int piece = kPieces - 1; piece >= 0; --piece) {
@@ -106,6 +122,20 @@ class SplitForm {
     T values[kLanes] = {};
     if (n > 0) __builtin_memcpy(values, p, static_cast<size_t>(n) * sizeof(T));
     return Source::load(values);
+  }
+
+  // The values in 32 bits each, from that byte on.
+  HOTLOOPS_INLINE static V load_part(V words, int byte) {
+    if constexpr (sizeof(T) == 4) {
+      return words;
+    } else {
+      const U bits = reinterpret_cast<U>(words) >> (8 * byte);
+      typedef T Narrow __attribute__((vector_size(kLanes * sizeof(T))));
+      const Narrow values = __builtin_convertvector(bits, Narrow);
+      T each[kLanes];
+      __builtin_memcpy(each, &values, sizeof each);
+      return Source::load(each);
+    }
   }
 
   HOTLOOPS_INLINE void see(V values) {

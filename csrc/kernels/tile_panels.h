@@ -14,6 +14,7 @@
 #include "kernels/elements.h"
 #include "kernels/simd.h"
 #include "kernels/tile_unit.h"
+#include "kernels/transposed.h"
 #include "pack.h"
 
 namespace hotloops::HOTLOOPS_ISA {
@@ -36,6 +37,9 @@ struct Pieces {
 //   kTiles      side by side for each piece, 16 rows of A or columns of B in each
 //   a_row       of A: up to kStep values of a row, to the same row of each piece
 //   b_row       of B: the p-th row of each piece's tile, for up to 16 columns
+//   b_columns   the same for all rows of each piece's tile, from 16 contiguous columns so many
+//   bytes
+//               apart; optional
 //   b_value     back: the k-th value of a step of B, given where its column's begin
 template <class Form>
 class TilePanels {
@@ -75,11 +79,17 @@ class TilePanels {
     for (int64_t k = 0; k < piece.rows; k += Form::kStep, step += kStepBytes) {
       const int depth =
           static_cast<int>(piece.rows - k < Form::kStep ? piece.rows - k : Form::kStep);
+      int cols = 0;
       if (piece.col_stride == 1) {
         pack_step(form, from, piece.row_stride, depth, static_cast<int>(piece.cols), step);
-      } else {
-        copy(from, piece, depth, piece.cols, rows);
-        pack_step(form, rows, kPitch, depth, static_cast<int>(piece.cols), step);
+        cols = static_cast<int>(piece.cols);
+      } else if (piece.row_stride == 1 && depth == Form::kStep) {
+        cols = pack_columns(form, from, piece.col_stride, static_cast<int>(piece.cols), step);
+      }
+      if (cols < piece.cols) {
+        const int rest = static_cast<int>(piece.cols) - cols;
+        copy(from + cols * piece.col_stride, piece, depth, rest, rows);
+        pack_step(form, rows, kPitch, depth, rest, step + cols / kTileCols * kTileBytes);
       }
       from += Form::kStep * piece.row_stride;
     }
@@ -116,6 +126,17 @@ class TilePanels {
     }
   }
 
+  // As many of these contiguous columns as fill tiles, if there is a way; how many that are.
+  static int pack_columns(Form& form, const T* columns, int64_t stride, int cols, char* to) {
+    int col = 0;
+    if constexpr (requires { form.b_columns(columns, stride, to); }) {
+      for (; col + kTileCols <= cols; col += kTileCols, to += kTileBytes) {
+        form.b_columns(columns + col * stride, stride * static_cast<int64_t>(sizeof(T)), to);
+      }
+    }
+    return col;
+  }
+
   // Rows of contiguous values, of an operand that has none.
   static void copy(const T* from, const Piece& piece, int64_t rows, int64_t cols, T* to) {
     pack(Form::kType,
@@ -145,6 +166,9 @@ HOTLOOPS_INLINE typename Sixteen<T>::V load_sixteen(const T* p, int n) {
   return values;
 }
 
+// Some of the 32 bits of 16 columns, side by side.
+using Words = Transposed<Simd<float, 64>>;
+
 // Operands that the unit multiplies as they are: bfloat16 and bytes.
 template <class Element, ElementType Type>
 struct WholeForm {
@@ -170,7 +194,6 @@ struct WholeForm {
 
   HOTLOOPS_INLINE void b_row(const T* rows, int64_t stride, int depth, int p, int cols, char* to) {
     typedef uint32_t U __attribute__((vector_size(64)));
-    constexpr int kSide = 4 / sizeof(T);  // values of k side by side
     U group = {};
 #pragma GCC unroll 4
     for (int q = 0; q < kSide; ++q) {
@@ -183,8 +206,18 @@ struct WholeForm {
     __builtin_memcpy(to, &group, sizeof group);
   }
 
+  // Values of k that lie side by side in a tile do so in a column, too: it is transposed as it is,
+  // in 32 bits.
+  HOTLOOPS_INLINE void b_columns(const T* columns, int64_t stride, char* to) {
+#pragma GCC unroll 4
+    for (int word = 0; word < kTileRows;
+         word += Words::kDepth, to += Words::kDepth * kTileRowBytes) {
+      const Words words(columns + word * kSide, stride);
+      __builtin_memcpy(to, words.x, sizeof words.x);
+    }
+  }
+
   static T b_value(const char* column, int k) {
-    constexpr int kSide = 4 / sizeof(T);
     constexpr int64_t kSize = sizeof(T);
     T value;
     __builtin_memcpy(&value, column + k / kSide * kTileRowBytes + k % kSide * kSize, sizeof value);
@@ -192,6 +225,8 @@ struct WholeForm {
   }
 
  private:
+  static constexpr int kSide = 4 / static_cast<int>(sizeof(T));  // values of k side by side
+
   template <class U, class V>
   HOTLOOPS_INLINE static U widened(V values) {
     if constexpr (sizeof(T) == 1) {

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-# Of products, by name: NumPy itself has no bfloat16.
-PRODUCT_DTYPES = frozenset(
-    {"float16", "bfloat16", "float32", "float64"}
-    | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
-)
+# By name: NumPy itself has no bfloat16.
+_HALF_DTYPES = frozenset({"float16", "bfloat16"})
+_REAL_DTYPES = _HALF_DTYPES | {"float32", "float64"}
+PRODUCT_DTYPES = _REAL_DTYPES | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -140,19 +139,12 @@ def dense(
     shape = _core.dense_shape(x.shape, kernel.shape, bias_shape, transposed)
     check_residual(function, residual, shape)
     compute = activation_dtype(function, activation, dtype)
-    result_dtype = dtype if dtype.kind == "f" else compute
+    result_dtype = dtype if dtype.kind == "f" or dtype.name in _HALF_DTYPES else compute
     check_out(function, out, shape, result_dtype, 1)
-    if dtype in (*_KERNEL_DTYPES, np.float16):
-        x, kernel = prepared(x, compute), prepared(kernel, compute)
-        bias, residual = (
-            None if operand is None else np.asarray(prepared(operand, compute), order="C")
-            for operand in (bias, residual)
-        )
-
-        def layer(target: Any) -> Any:
-            return _core.dense(x, kernel, bias, activation, residual, target, transposed, precision)
-
-        return _into(out, layer) if compute == dtype else _rounded(layer(None), dtype, out)
+    if dtype.name in _REAL_DTYPES:
+        x, kernel = prepared(x, dtype), prepared(kernel, dtype)
+        bias, residual = _contiguous(bias, dtype), _contiguous(residual, dtype)
+        return _dense_core(x, kernel, bias, activation, residual, out, transposed, precision)
     y = np.matmul(x, kernel.T if transposed else kernel)
     for addend in (bias, residual):
         y = y if addend is None else y + addend
@@ -163,6 +155,32 @@ def dense(
     return _rounded(y, result_dtype, out)
 
 
+def _dense_core(
+    x: Any,
+    kernel: Any,
+    bias: Any,
+    activation: Any,
+    residual: Any,
+    out: Any,
+    transposed: bool,
+    precision: str | None,
+) -> Any:
+    """Compute a layer of operands that the core takes as they are, arrays or tensors."""
+    last = transposed, precision
+    y = _into(out, lambda to: _core.dense(x, kernel, bias, activation, residual, to, *last))
+    if y is not NotImplemented:
+        return y
+    # Half types with a residual, or a softmax: the sums are finished in float32 and rounded once.
+    is_kernel = isinstance(kernel, _core.PackedMatrix) or not transposed
+    y = _core.matmul(x, kernel if is_kernel else kernel.T, None, precision, "float32")
+    for addend in (bias, residual):
+        if addend is not None:
+            y += addend
+    if activation is not None:
+        y = _core.activate(activation, y)
+    return _rounded(y, x.dtype, out)
+
+
 def _dense_packed(
     function: str, named: dict[str, Any], activation: Any, out: Any, precision: str | None
 ) -> Any:
@@ -170,41 +188,39 @@ def _dense_packed(
     name, packed = next((n, o) for n, o in named.items() if isinstance(o, _core.PackedMatrix))
     arrays = {n: o for n, o in named.items() if o is not None and o is not packed}
     tensors = _tensors.has_tensor(*arrays.values(), out)
-    target = out
     if tensors:
         arrays = dict(zip(arrays, _tensors.as_arrays(function, arrays, out), strict=True))
-        target = _tensors.out_array(out)
     for other, array in arrays.items():
-        arrays[other] = array = np.asarray(array)
-        if array.dtype.name != packed.dtype_name or array.dtype not in _KERNEL_DTYPES:
+        arrays[other] = array = array if _tensors.is_tensor(array) else np.asarray(array)
+        dtype = dtype_name(array.dtype)
+        if dtype != packed.dtype_name or dtype not in _REAL_DTYPES:
             raise TypeError(
-                f"{function}: {other} has dtype {array.dtype} but {name} was packed with "
-                f"{packed.dtype_name}; both must be float32 or both float64"
+                f"{function}: {other} has dtype {dtype} but {name} was packed with "
+                f"{packed.dtype_name}; both must be of one real dtype"
             )
-        array = prepared(array, array.dtype)
-        arrays[other] = array if other == "x" else np.ascontiguousarray(array)
-    x, bias, residual = arrays["x"], arrays.get("bias"), arrays.get("residual")
+    x = arrays["x"]
     shape = (*x.shape[:-1], packed.shape[1])
-    check_residual(function, residual, shape)
-    target = unwrapped(target)
+    check_residual(function, arrays.get("residual"), shape)
+    bias, residual = (_contiguous(arrays.get(o), x.dtype) for o in ("bias", "residual"))
+    last = function == "linear", precision
+    if _tensors.is_tensor(x):
+        return _dense_core(x, packed, bias, activation, residual, out, *last)
+    target = _tensors.out_array(out) if tensors else unwrapped(out)
     check_out(function, target, shape, x.dtype, 1)
-    transposed = function == "linear"
-    result = _into(
-        target,
-        lambda to: _core.dense(x, packed, bias, activation, residual, to, transposed, precision),
-    )
+    x = prepared(x, x.dtype)
+    result = _dense_core(x, packed, bias, activation, residual, target, *last)
     return _tensors.result_tensor(result, out) if tensors else result
 
 
 def activation_dtype(function: str, activation: Any, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which a dense layer of this dtype is computed, activation included.
 
-    float16 is computed in float32 and rounded once; integers become floating-point numbers.
+    Half types are computed in float32 and rounded once; integers become floating-point numbers.
 
     Raises ValueError for an unknown activation, TypeError for one that the dtype has not.
     """
     _core.check_activation(function, activation)
-    if dtype == np.float16:
+    if dtype.name in _HALF_DTYPES:
         return np.dtype(np.float32)
     if activation in (None, "relu"):
         return dtype
@@ -237,17 +253,23 @@ def _dense_tensors(
             precision=precision,
         )
         return _tensors.result_tensor(result, out)
-    # bfloat16, which NumPy lacks, is computed in float32 and rounded once.
+    # bfloat16, which NumPy lacks.
     torch = _tensors.torch_module()
     tensors = {name: torch.as_tensor(operand) for name, operand in operands.items()}
     common = _tensors.promoted(*tensors.values())
-    compute = torch.promote_types(common, torch.float32)
-    wide = {name: tensor.to(compute) for name, tensor in tensors.items()}
-    x, kernel, bias, residual = (wide.get(name) for name in named)
-    result = dense(
-        x, kernel, bias, activation, residual, None, transposed=transposed, precision=precision
-    )
-    return _tensors.written(result.to(common), out)
+    if dtype_name(common) not in _HALF_DTYPES:
+        wide = {name: tensor.to(common) for name, tensor in tensors.items()}
+        x, kernel, bias, residual = (wide.get(name) for name in named)
+        result = dense(
+            x, kernel, bias, activation, residual, None, transposed=transposed, precision=precision
+        )
+        return _tensors.written(result, out)
+    x, kernel = tensors["x"].to(common), tensors["weight" if transposed else "kernel"].to(common)
+    bias, residual = (_contiguous(tensors.get(name), common) for name in ("bias", "residual"))
+    bias_shape = None if bias is None else bias.shape
+    shape = _core.dense_shape(x.shape, kernel.shape, bias_shape, transposed)
+    check_residual(function, residual, shape)
+    return _dense_core(x, kernel, bias, activation, residual, out, transposed, precision)
 
 
 def check_residual(function: str, residual: Any, shape: tuple[int, ...]) -> None:
@@ -316,6 +338,13 @@ def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     return array if array.flags.aligned and on_grid else array.copy()
 
 
+def _contiguous(operand: Any, dtype: Any) -> Any:
+    """Return an array or tensor of that dtype without gaps, or None."""
+    if operand is None or not isinstance(operand, np.ndarray):
+        return None if operand is None else operand.to(dtype).contiguous()
+    return np.asarray(prepared(operand, dtype), order="C")
+
+
 def _into(out: Any, compute: Callable[[Any], Any]) -> Any:
     """Return `compute(out)`, or where the core cannot write to `out`, a copy from a new array.
 
@@ -330,6 +359,8 @@ def _into(out: Any, compute: Callable[[Any], Any]) -> Any:
 
 def _rounded(result: Any, dtype: Any, out: Any) -> Any:
     """Return `result` in its final dtype, or `out` with its values."""
+    if _tensors.is_tensor(result):
+        return _tensors.written(result if dtype is None else result.to(dtype), out)
     if out is None:
         return result if dtype is None else result.astype(dtype, copy=False)
     np.copyto(out, result, casting="same_kind")

@@ -136,7 +136,7 @@ def dense(
     -------
     ndarray or Tensor, shape (..., units)
         Of the operands' kind and promoted dtype. Without an activation the bits are those of
-        ``matmul(x, kernel) + bias + residual``.
+        ``matmul(x, kernel) + bias + residual``; half types are rounded once, after the activation.
 
     Raises
     ------
