@@ -42,9 +42,11 @@ struct Batch {
     // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
     // the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
-    const bool may_swap = kernel.a_type == kernel.b_type && args.epilogue.bias == nullptr &&
-                          args.packed_b.data == nullptr;
+    // Of complex operands the parts of B would come first, in another order.
+    const bool may_swap = kernel.a_type == kernel.b_type && kernel.parts == 1 &&
+                          args.epilogue.bias == nullptr && args.packed_b.data == nullptr;
     if ((columns || (args.n == 1 && args.m > 1)) && may_swap) transpose();
+    if (kernel.parts > 1) count_parts(kernel.parts);
   }
 
   [[nodiscard]] std::int64_t size() const {
@@ -96,6 +98,19 @@ struct Batch {
     std::swap(args.b.row_stride, args.b.col_stride);
     std::swap(args.c.row_stride, args.c.col_stride);
     for (int d = 0; d < ndim; ++d) std::swap(dims[d].a_stride, dims[d].b_stride);
+  }
+
+  // As the kernels for complex matrices see them.
+  void count_parts(int parts) {
+    args.n *= parts;
+    args.k *= parts;
+    args.a.row_stride *= parts;
+    args.c.row_stride *= parts;
+    for (int d = 0; d < ndim; ++d) {
+      dims[d].a_stride *= parts;
+      dims[d].b_stride *= parts;
+      dims[d].c_stride *= parts;
+    }
   }
 };
 

@@ -20,7 +20,7 @@ struct PackedView {
 };
 
 // C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
-// itself. A residual has the strides of C.
+// itself. A residual has the strides of C. Complex numbers have no activation.
 struct MatmulArgs {
   std::int64_t m, n, k;
   ConstView a, b;

@@ -272,6 +272,13 @@ py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<S
                       .result_shape());
 }
 
+// The types of layers. Complex numbers have no activations.
+bool view_of_layer(py::handle object, Activation activation, Array& v) {
+  if (!view_elements(object, v)) return false;
+  return v.type == ElementType::f32 || v.type == ElementType::f64 ||
+         (is_complex(v.type) && activation == Activation::none);
+}
+
 // dense, or linear where `transposed`.
 py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handle bias_object,
                         py::handle activation_name, py::handle residual_object, py::handle out,
@@ -285,9 +292,9 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   Array residual;
   const bool has_bias = !bias_object.is_none();
   const bool has_residual = !residual_object.is_none();
-  if (!view(x_object, x)) return not_implemented();
+  if (!view_of_layer(x_object, activation, x)) return not_implemented();
   const PackedArray* packed = nullptr;
-  if (!view(kernel_object, kernel)) {
+  if (!view_elements(kernel_object, kernel)) {
     packed = as_packed(kernel_object);
     if (packed == nullptr || packed->type != x.type) return not_implemented();
     const Names names = dense_names(transposed);
@@ -296,8 +303,8 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   } else if (!same_kind(x, kernel)) {
     return not_implemented();
   }
-  if ((has_bias && (!view(bias_object, bias) || !same_kind(x, bias))) ||
-      (has_residual && (!view(residual_object, residual) || !same_kind(x, residual)))) {
+  if ((has_bias && (!view_elements(bias_object, bias) || !same_kind(x, bias))) ||
+      (has_residual && (!view_elements(residual_object, residual) || !same_kind(x, residual)))) {
     return not_implemented();
   }
   Product product = dense_product(x, kernel, has_bias ? &bias : nullptr, transposed,
@@ -311,13 +318,13 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
   product.args.epilogue = {.bias = has_bias ? bias.data : nullptr,
                            .residual = has_residual ? residual.data : nullptr,
                            .activation = activation};
-  std::span<const Kernel> kernels = matmul_kernels(arithmetic_of(x.dtype, precision));
+  std::span<const Kernel> kernels = kernels_of(*find_product_rule(x.type, x.type), precision);
   if (packed != nullptr) {
     product.args.packed_b = packed->matrix.view();
     kernels = {&packed->matrix.kernel(), 1};
   }
   compute(product.work(), [&](int threads) {
-    dense(kernels, row_kernels(x.dtype), product.args, product.batch_dims(), threads);
+    dense(kernels, row_kernels(kernels.front().dtype), product.args, product.batch_dims(), threads);
   });
   return finish(out, std::move(array), y);
 }

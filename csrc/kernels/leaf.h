@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "kernels/complex.h"
 #include "kernels/dots.h"
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
@@ -33,10 +34,10 @@ struct PlainPanels {
 };
 
 template <class S, class M, class Packing>
-constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
-                             ElementType b_type) {
+constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type, ElementType b_type,
+                             int parts = 1) {
   constexpr int64_t kStep = 4;  // columns that pack transposes together
-  const bool in_place = M::kInPlace && a_type == element_type(M::kDType);
+  const bool in_place = M::kInPlace && a_type == element_type(M::kDType) && parts == 1;
   const DotKernels* dots = nullptr;
   if constexpr (M::kInPlace)
     dots = in_place ? &kDotKernels<Simd<typename S::T, kDotBytes<S>>> : nullptr;
@@ -44,6 +45,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .arithmetic = arithmetic,
           .a_type = a_type,
           .b_type = b_type,
+          .parts = parts,
           .dtype = M::kDType,
           .mr = M::kMr,
           .nr = M::kNr,
@@ -79,6 +81,13 @@ struct Shapes {
     kernels[2] = make_kernel<S, One, PlainPanels<One>>(set.isa, arithmetic, kType, kType);
   }
 
+  static constexpr void set_complex(KernelSet& set, Arithmetic arithmetic) {
+    Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
+    kernels[0] = of_complex<Tall>(set.isa, arithmetic);
+    kernels[1] = of_complex<Few>(set.isa, arithmetic);
+    kernels[2] = of_complex<One>(set.isa, arithmetic);
+  }
+
   // For operands of narrower types, in such formats.
   template <class A, ElementType AType, class B, ElementType BType>
   static constexpr void set_widened(KernelSet& set, Arithmetic arithmetic) {
@@ -89,6 +98,12 @@ struct Shapes {
   }
 
  private:
+  template <class M>
+  static constexpr Kernel of_complex(Isa isa, Arithmetic arithmetic) {
+    constexpr ElementType kType = element_type(M::kDType);
+    return make_kernel<S, M, ComplexPanels<S, M>>(isa, arithmetic, kType, kType, kComplexParts);
+  }
+
   template <class M, class A, ElementType AType, class B, ElementType BType>
   static constexpr Kernel widened(Isa isa, Arithmetic arithmetic) {
     struct Packing {
@@ -153,6 +168,8 @@ constexpr KernelSet make_kernel_set(Isa isa) {
   Ints::template set_widened<U8, u8, U8, u8>(set, Arithmetic::u8);
   Ints::template set_widened<I8, i8, U8, u8>(set, Arithmetic::i8u8);
   Ints::template set_widened<U8, u8, I8, i8>(set, Arithmetic::u8i8);
+  Floats::set_complex(set, Arithmetic::c64);
+  Doubles::set_complex(set, Arithmetic::c128);
   set_element_kernels<Bytes>(set.elements);
   set.narrow[static_cast<int>(bf16)] = &narrow<F32, BF16>;
   set.narrow[static_cast<int>(f16)] = &narrow<F32, F16>;

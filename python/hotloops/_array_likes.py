@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_COMPLEX_DTYPES = (np.dtype(np.complex64), np.dtype(np.complex128))
 # Of products, by name: NumPy itself has no bfloat16.
 PRODUCT_DTYPES = frozenset(
     {"float16", "bfloat16", "float32", "float64"}
     | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
+    | {"complex64", "complex128"}
 )
 
 
@@ -142,7 +144,7 @@ def dense(
     compute = activation_dtype(function, activation, dtype)
     result_dtype = dtype if dtype.kind == "f" else compute
     check_out(function, out, shape, result_dtype, 1)
-    if dtype in (*_KERNEL_DTYPES, np.float16):
+    if dtype in (*_KERNEL_DTYPES, np.float16) or (dtype in _COMPLEX_DTYPES and activation is None):
         x, kernel = prepared(x, compute), prepared(kernel, compute)
         bias, residual = (
             None if operand is None else np.asarray(prepared(operand, compute), order="C")
@@ -153,7 +155,7 @@ def dense(
             return _core.dense(x, kernel, bias, activation, residual, target, transposed, precision)
 
         return _into(out, layer) if compute == dtype else _rounded(layer(None), dtype, out)
-    y = np.matmul(x, kernel.T if transposed else kernel)
+    y = matmul(x, kernel.T if transposed else kernel, None, None, precision)
     for addend in (bias, residual):
         y = y if addend is None else y + addend
     if activation == "relu":
@@ -176,10 +178,16 @@ def _dense_packed(
         target = _tensors.out_array(out)
     for other, array in arrays.items():
         arrays[other] = array = np.asarray(array)
-        if array.dtype.name != packed.dtype_name or array.dtype not in _KERNEL_DTYPES:
+        same = array.dtype.name == packed.dtype_name
+        if not same or array.dtype not in (*_KERNEL_DTYPES, *_COMPLEX_DTYPES):
             raise TypeError(
                 f"{function}: {other} has dtype {array.dtype} but {name} was packed with "
-                f"{packed.dtype_name}; both must be float32 or both float64"
+                f"{packed.dtype_name}; both must be float32, float64, complex64 or complex128"
+            )
+        if array.dtype in _COMPLEX_DTYPES and activation is not None:
+            raise TypeError(
+                f"{function}: there is no activation {activation!r} for dtype {array.dtype}; "
+                "apply one to the result"
             )
         array = prepared(array, array.dtype)
         arrays[other] = array if other == "x" else np.ascontiguousarray(array)
