@@ -130,6 +130,8 @@ struct DotKernels {
   void (*columns[kColumnsRows][2])(const Columns&);
   // One chain for each of `lanes` blocks of kKc values that follow each other.
   void (*block_sums)(const void* a, const void* b, void* sums);
+  // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
+  void (*complex_block_sums)(const void* a, const void* b, void* real, void* imaginary);
 };
 
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to

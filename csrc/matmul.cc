@@ -102,6 +102,7 @@ struct Batch {
 
   // As the kernels for complex matrices see them.
   void count_parts(int parts) {
+    if (args.n == 1) args.b.col_stride = 1;  // whatever it was: there is no other column
     args.n *= parts;
     args.k *= parts;
     args.a.row_stride *= parts;
@@ -168,7 +169,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const bool dots = are_dot_products(kernel, batch.args);
   const Plan plan(kernel, batch.args);
   const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
-  const std::int64_t b_bytes = dots ? dot_products_bytes(kernel) : plan.b_bytes;
+  const std::int64_t b_bytes = dots ? dot_products_bytes(kernel, batch.args) : plan.b_bytes;
   const auto run = [&](const MatmulArgs& item, Team team, std::byte* a_panels, std::byte* shared) {
     if (dots) {
       run_dot_products(kernel, item, team, shared);

@@ -17,9 +17,9 @@
 // usual, took 7 to 10 % of the time of a large product: it waits for memory, and multiplying does
 // not.
 //
-// Kernels that read nothing but panels (narrow operands, tiles) have A packed between tiles in the
-// same way, and a panel of B before its first tile. Which values a panel cannot hold, they say when
-// it is there; the tile is then the plain kernel's.
+// Kernels that read nothing but panels (narrow and complex operands, tiles) have A packed between
+// tiles in the same way, and a panel of B before its first tile. Which values a panel cannot hold,
+// they say when it is there; the tile is then the plain kernel's.
 
 #include "product.h"
 
@@ -383,15 +383,18 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const CacheSizes& caches = cache_sizes();
   const bool b_in_rows = args.b.col_stride == 1;
   const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
-  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close);
+  const bool is_complex = the_kernel.parts > 1;
+  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close || is_complex);
   b_kept = !b_in_place && !packed && row_panels > 1;
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
   const bool a_close =
       (args.a.col_stride == 1
            ? span_bytes(the_kernel.mr, args.a.row_stride, the_kernel.a_type)
            : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
-  // The microkernel has no words for packing B while reading A in place.
+  // The microkernel has no words for packing B while reading A in place. That for complex operands
+  // has both in place, or none.
   a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
+  if (is_complex) a_in_place = b_in_place;
 
   few_tiles = a_in_place && b_in_place && lead == 0 && args.k <= the_kernel.kc &&
               args.c.col_stride == 1 &&

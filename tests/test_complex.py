@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from support import Array
 
 DTYPES = ["complex64", "complex128"]
-# Over many tiles and several blocks, and no multiples of anything; a few rows, one, a column.
-LARGE = [(75, 310, 190), (300, 33, 45), (4, 300, 70), (1, 700, 200), (130, 300, 1)]
+# Over many tiles and several blocks, and no multiples of anything; a few rows, one; a column, a dot
+# product of a few blocks and of many.
+LARGE = [(45, 310, 110), (300, 33, 45), (4, 300, 70), (1, 700, 200), (130, 300, 1)]
+LARGE += [(1, 300, 1), (1, 4099, 1)]
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -117,7 +119,8 @@ def test_the_bits_are_those_of_the_real_product(dtype: str) -> None:
 def test_the_bits_are_those_of_the_definition(isa: str, dtype: str) -> None:
     if isa not in FMA_ISAS:
         pytest.skip("no fused multiply-add")
-    for shape in ((3, 5, 4), (2, KC // 2 + 1, 3), (1, KC + 3, 2), (3, 7, 1)):
+    few = ((3, 5, 4), (2, KC // 2 + 1, 3), (1, KC + 3, 2), (3, 7, 1))
+    for shape in (*few, (19, 150, 1), (6, 3, 20), (1, 2 * KC + 3, 1)):
         a, b = operands(normal, dtype, shape)
         assert_same_bits(parts(hotloops.matmul(a, b)), contract_matmul(parts(a), in_two_rows(b)))
 
@@ -133,7 +136,7 @@ def test_the_error_of_both_parts_is_within_the_bound(dtype: str) -> None:
 
 @each_dtype
 def test_the_bound_is_not_met_by_chance(dtype: str) -> None:
-    a, b = operands(normal, dtype)
+    a, b = operands(normal, dtype, (9, 310, 8))
     c = hotloops.matmul(a, b)
     off = c * (1 + 1e3 * np.finfo(c.dtype).eps)
     for wrong in (np.zeros_like(c), c.conj(), c * 1j, off.astype(c.dtype), c * np.nan):
@@ -158,6 +161,9 @@ def test_nan_and_infinity(dtype: str, special: complex) -> None:
     assert not ordinary[:, 100:102].any()
     np.testing.assert_array_equal(c[~ordinary], expected[~ordinary])
     np.testing.assert_array_equal(np.isfinite(c), ordinary)
+    with np.errstate(all="ignore"):
+        assert_same_bits(parts(hotloops.matmul(a[29:32], b)), c[29:32])
+        assert_same_bits(parts(hotloops.matmul(a, b[:, 3:4])), c[:, 6:8])
 
 
 # --- Shapes, layouts, threads -----------------------------------------------------------------
@@ -195,7 +201,7 @@ def aligned_to_parts(x: Array) -> Array:
 @each_dtype
 @pytest.mark.parametrize("make", [*LAYOUTS.values(), aligned_to_parts])
 def test_layouts_change_no_bits(dtype: str, make: Callable[[Array], Array]) -> None:
-    for shape in ((37, 300, 70), (3, 140, 33), (30, 70, 1), (20, 9, 900)):
+    for shape in ((37, 300, 70), (3, 140, 33), (30, 70, 1), (1, 2100, 1), (20, 9, 900)):
         a, b = operands(normal, dtype, shape)
         c = hotloops.matmul(a, b)
         assert_same_bits(hotloops.matmul(make(a), make(b)), c)
@@ -212,8 +218,9 @@ def test_layouts_change_no_bits(dtype: str, make: Callable[[Array], Array]) -> N
 @pytest.mark.usefixtures("any_isa")
 @each_dtype
 def test_threads_change_nothing(dtype: str) -> None:
-    for batch in ((), (3,)):
-        a, b = operands(normal, dtype, (120, 200, 130), *batch)
+    one = ((400, 1100, 1), (1, 300_000, 1), (1, 900, 800), (120, 200, 130))
+    for shape, batch in (*((shape, ()) for shape in one), ((120, 200, 130), (3,))):
+        a, b = operands(normal, dtype, shape, *batch)
         with hotloops.threads(1):
             alone = hotloops.matmul(a, b)
         for threads in (2, 5):
@@ -273,7 +280,7 @@ def test_dtype_is_the_type_of_the_sums() -> None:
         with pytest.raises(TypeError):
             matmul(a, b, dtype=np.float64)
         with pytest.raises(TypeError):
-            matmul(a, b, np.empty((75, 190), np.float32))
+            matmul(a, b, np.empty((45, 110), np.float32))
 
 
 @each_dtype
@@ -330,13 +337,18 @@ def test_layers_of_real_and_complex_operands(dtype: str) -> None:
 
 
 @each_dtype
-def test_complex_numbers_have_no_activation(dtype: str) -> None:
-    x, kernel = operands(normal, dtype, (3, 4, 5))
-    with pytest.raises(TypeError, match="there is no activation 'gelu' for dtype complex"):
-        hotloops.dense(x, kernel, activation="gelu")
-    for activation in ("relu", "gelu"):
-        with pytest.raises(TypeError, match=f"there is no activation '{activation}' for dtype"):
-            hotloops.dense(x, hotloops.pack(kernel), activation=activation)
+def test_activations_of_complex_numbers(dtype: str) -> None:
+    x, kernel = operands(normal, dtype, (30, 4, 5))
+    bias = numbers(normal, 3, (5,), dtype)
+    expected = np.maximum(hotloops.matmul(x, kernel) + bias, 0)
+    assert 0 < np.count_nonzero(expected) < expected.size
+    for right in (kernel, hotloops.pack(kernel)):
+        assert_same_bits(hotloops.dense(x, right, bias, activation="relu"), expected)
+        out = np.full((30, 5), np.nan, "complex128")
+        assert hotloops.dense(x, right, bias, activation="relu", out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        with pytest.raises(TypeError, match="there is no activation 'gelu' for dtype complex"):
+            hotloops.dense(x, right, activation="gelu")
 
 
 @pytest.mark.usefixtures("any_isa")

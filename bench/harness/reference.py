@@ -12,9 +12,9 @@ and columns, corners included; the entries in between are covered by a probe: th
 product's rows summed with random signs, against ``A @ (B @ signs)``.
 
 Complex numbers are compared as what they are made of: each part of a sum of k products is a real
-sum of 2k. Halves are summed in float32 and rounded once, which the bound allows for. Integers are compared
-modulo 2^bits: whole rows of a product times random weights, which any wrong entry would change.
-Products of lower precision have more roundings, as many as hotloops documents.
+sum of 2k. Halves are summed in float32 and rounded once, which the bound allows for. Integers are
+compared modulo 2^bits: whole rows of a product times random weights, which any wrong entry would
+change. Products of lower precision have more roundings, as many as hotloops documents.
 """
 
 from __future__ import annotations

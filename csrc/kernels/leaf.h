@@ -34,10 +34,10 @@ struct PlainPanels {
 };
 
 template <class S, class M, class Packing>
-constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type, ElementType b_type,
-                             int parts = 1) {
+constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
+                             ElementType b_type) {
   constexpr int64_t kStep = 4;  // columns that pack transposes together
-  const bool in_place = M::kInPlace && a_type == element_type(M::kDType) && parts == 1;
+  const bool in_place = M::kInPlace && a_type == element_type(M::kDType);
   const DotKernels* dots = nullptr;
   if constexpr (M::kInPlace)
     dots = in_place ? &kDotKernels<Simd<typename S::T, kDotBytes<S>>> : nullptr;
@@ -45,7 +45,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .arithmetic = arithmetic,
           .a_type = a_type,
           .b_type = b_type,
-          .parts = parts,
+          .parts = 1,
           .dtype = M::kDType,
           .mr = M::kMr,
           .nr = M::kNr,
@@ -83,9 +83,9 @@ struct Shapes {
 
   static constexpr void set_complex(KernelSet& set, Arithmetic arithmetic) {
     Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
-    kernels[0] = of_complex<Tall>(set.isa, arithmetic);
-    kernels[1] = of_complex<Few>(set.isa, arithmetic);
-    kernels[2] = of_complex<One>(set.isa, arithmetic);
+    kernels[0] = of_complex<ComplexTileKernel<S, Tall, false>>(set.isa, arithmetic);
+    kernels[1] = of_complex<ComplexTileKernel<S, Few, true>>(set.isa, arithmetic);
+    kernels[2] = of_complex<ComplexTileKernel<S, One, true>>(set.isa, arithmetic);
   }
 
   // For operands of narrower types, in such formats.
@@ -101,7 +101,10 @@ struct Shapes {
   template <class M>
   static constexpr Kernel of_complex(Isa isa, Arithmetic arithmetic) {
     constexpr ElementType kType = element_type(M::kDType);
-    return make_kernel<S, M, ComplexPanels<S, M>>(isa, arithmetic, kType, kType, kComplexParts);
+    Kernel kernel = make_kernel<S, M, ComplexPanels<S, M>>(isa, arithmetic, kType, kType);
+    kernel.parts = kComplexParts;
+    kernel.dots = &kDotKernels<Simd<typename S::T, kDotBytes<S>>>;
+    return kernel;
   }
 
   template <class M, class A, ElementType AType, class B, ElementType BType>

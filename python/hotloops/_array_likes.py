@@ -184,11 +184,6 @@ def _dense_packed(
                 f"{function}: {other} has dtype {array.dtype} but {name} was packed with "
                 f"{packed.dtype_name}; both must be float32, float64, complex64 or complex128"
             )
-        if array.dtype in _COMPLEX_DTYPES and activation is not None:
-            raise TypeError(
-                f"{function}: there is no activation {activation!r} for dtype {array.dtype}; "
-                "apply one to the result"
-            )
         array = prepared(array, array.dtype)
         arrays[other] = array if other == "x" else np.ascontiguousarray(array)
     x, bias, residual = arrays["x"], arrays.get("bias"), arrays.get("residual")
@@ -197,10 +192,16 @@ def _dense_packed(
     target = unwrapped(target)
     check_out(function, target, shape, x.dtype, 1)
     transposed = function == "linear"
+    fused = activation
+    if x.dtype in _COMPLEX_DTYPES:
+        activation_dtype(function, activation, x.dtype)
+        fused = None
     result = _into(
         target,
-        lambda to: _core.dense(x, packed, bias, activation, residual, to, transposed, precision),
+        lambda to: _core.dense(x, packed, bias, fused, residual, to, transposed, precision),
     )
+    if fused != activation:
+        np.maximum(result, 0, out=result)
     return _tensors.result_tensor(result, out) if tensors else result
 
 

@@ -187,6 +187,10 @@ void test(const KernelSet& set, Arithmetic arithmetic, ElementType result) {
   // The choice among tile shapes; several parts of a narrow C.
   for (const std::int64_t m : {1, 2, 3, 4, 5, 70, 300}) once(kernels, {m, 130, 70});
   once(kernels, {3, 1100, 5});
+  // Columns, and dot products of several blocks of k.
+  for (const std::int64_t m : {1, 3, 70}) {
+    for (const std::int64_t k : {3, 130, 3000}) once(kernels, {m, 1, k});
+  }
 }
 
 }  // namespace
