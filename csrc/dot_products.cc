@@ -19,8 +19,8 @@ bool is_trivial(const Epilogue& epilogue) {
          epilogue.activation == Activation::none;
 }
 
-bool is_dot_product(const MatmulArgs& args) {
-  return args.m == 1 && args.n == 1 && args.k >= 2 * kKc && args.a.col_stride == 1 &&
+bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
+  return args.m == 1 && args.n == kernel.parts && args.k >= 2 * kKc && args.a.col_stride == 1 &&
          args.b.row_stride == 1 && is_trivial(args.epilogue);
 }
 
@@ -58,58 +58,136 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
   if (last && cols.end < args.n) run_columns(kernel, args, args.n - lanes, 1);
 }
 
+// The n values from k on, both even, that real or imaginary parts of a product with the complex
+// column b are sums with.
 template <class T>
-void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* sums) {
+void copy_column(const ConstView& b, int part, std::int64_t k, std::int64_t n, T* to) {
+  const T* from = static_cast<const T*>(b.data) + k * b.row_stride;
+  const std::int64_t step = kComplexParts * b.row_stride;
+  for (std::int64_t p = 0; p < n; p += kComplexParts, from += step) {
+    to[p] = from[part];
+    to[p + 1] = part == 0 ? -from[1] : from[0];
+  }
+}
+
+// The sums of blocks of which there is not a whole number, as many as there are lanes.
+template <class T>
+void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, T* const* sums) {
+  const std::int64_t values = kernel.dots->lanes * kKc;
+  const std::int64_t rest = args.k - k;
+  // Filled up: a chain that adds 0 * -0 stays what it is, to the sign.
+  alignas(64) T x[kMaxLanes * kKc];
+  alignas(64) T y[kMaxLanes * kKc];
+  const T* a = static_cast<const T*>(args.a.data) + k;
+  std::fill(std::copy(a, a + rest, x), x + values, T(0));
+  std::fill(y + rest, y + values, -T(0));
+  for (int part = 0; part < kernel.parts; ++part) {
+    if (kernel.parts > 1) {
+      copy_column(args.b, part, k, rest, y);
+    } else {
+      std::copy_n(static_cast<const T*>(args.b.data) + k, rest, y);
+    }
+    kernel.dots->block_sums(x, y, sums[part]);
+  }
+}
+
+template <class T>
+void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
   const std::int64_t lanes = kernel.dots->lanes;
   const T* a = static_cast<const T*>(args.a.data);
   const T* b = static_cast<const T*>(args.b.data);
   const std::int64_t blocks = ceil_div(args.k, kKc);
-  T total = 0;
+  T* const sums[kComplexParts] = {memory, memory + kRound + kMaxLanes};
+  T total[kComplexParts] = {};
   for (std::int64_t first = 0; first < blocks; first += kRound) {
     const std::int64_t count = std::min(kRound, blocks - first);
     const Range own = part(count, lanes, team.count, team.index);
     for (std::int64_t i = own.begin; i < own.end; i += lanes) {
       const std::int64_t k = (first + i) * kKc;
-      if (k + lanes * kKc <= args.k) {
-        kernel.dots->block_sums(a + k, b + k, sums + i);
-        continue;
+      T* const here[kComplexParts] = {sums[0] + i, sums[1] + i};
+      if (k + lanes * kKc > args.k) {
+        sum_last_blocks(kernel, args, k, here);
+      } else if (kernel.parts == 1) {
+        kernel.dots->block_sums(a + k, b + k, here[0]);
+      } else {
+        kernel.dots->complex_block_sums(a + k, b + k, here[0], here[1]);
       }
-      // The last blocks are filled up: a chain that adds 0 * -0 stays what it is, to the sign.
-      alignas(64) T x[kMaxLanes * kKc];
-      alignas(64) T y[kMaxLanes * kKc];
-      std::fill(std::copy(a + k, a + args.k, x), x + lanes * kKc, T(0));
-      std::fill(std::copy(b + k, b + args.k, y), y + lanes * kKc, -T(0));
-      kernel.dots->block_sums(x, y, sums + i);
     }
     team.barrier();  // until all sums are there
     if (team.index == 0) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        total = first + i == 0 ? sums[0] : total + sums[i];
+      for (int p = 0; p < kernel.parts; ++p) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          total[p] = first + i == 0 ? sums[p][0] : total[p] + sums[p][i];
+        }
       }
     }
     team.barrier();  // until they have been read
   }
-  if (team.index == 0) *static_cast<T*>(args.c.data) = total;
+  if (team.index == 0) std::copy_n(total, kernel.parts, static_cast<T*>(args.c.data));
+}
+
+bool is_complex_column(const Kernel& kernel, const MatmulArgs& args) {
+  return args.n == kComplexParts && args.m >= kernel.dots->lanes && args.a.col_stride == 1 &&
+         is_trivial(args.epilogue);
+}
+
+// A complex matrix times a vector: A's rows, as they lie in memory, times the two columns that B's
+// one becomes. These are two rows here, and what lies in A along k are columns.
+template <class T>
+void complex_column(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
+  T* rows = memory;
+  T* sums = memory + kComplexParts * args.k;
+  if (team.index == 0) {
+    for (int p = 0; p < kComplexParts; ++p) copy_column(args.b, p, 0, args.k, rows + p * args.k);
+  }
+  team.barrier();  // until the rows are there
+  rows_times_columns(kernel,
+                     {.m = kComplexParts,
+                      .n = args.m,
+                      .k = args.k,
+                      .a = {.data = rows, .row_stride = args.k, .col_stride = 1},
+                      .b = {.data = args.a.data, .row_stride = 1, .col_stride = args.a.row_stride},
+                      .c = {.data = sums, .row_stride = args.m, .col_stride = 1},
+                      .epilogue = {}},
+                     team);
+  team.barrier();  // until all sums are
+  T* c = static_cast<T*>(args.c.data);
+  const Range own = part(args.m, 1, team.count, team.index);
+  for (std::int64_t i = own.begin; i < own.end; ++i) {
+    for (int p = 0; p < kComplexParts; ++p) c[i * args.c.row_stride + p] = sums[p * args.m + i];
+  }
+}
+
+template <class T>
+void run(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
+  if (is_dot_product(kernel, args)) {
+    dot_product(kernel, args, team, memory);
+  } else if (kernel.parts > 1) {
+    complex_column(kernel, args, team, memory);
+  } else {
+    rows_times_columns(kernel, args, team);
+  }
 }
 
 }  // namespace
 
 bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
-  return kernel.dots != nullptr && args.packed_b.data == nullptr &&
-         (is_dot_product(args) || is_rows_times_columns(kernel, args));
+  if (kernel.dots == nullptr || args.packed_b.data != nullptr) return false;
+  return is_dot_product(kernel, args) ||
+         (kernel.parts > 1 ? is_complex_column(kernel, args) : is_rows_times_columns(kernel, args));
 }
 
-std::int64_t dot_products_bytes(const Kernel& kernel) {
-  return (kRound + kMaxLanes) * size_of(kernel.dtype);
+std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
+  const bool column = kernel.parts > 1 && !is_dot_product(kernel, args);
+  const std::int64_t values = column ? args.k + args.m : kRound + kMaxLanes;
+  return round_up(kernel.parts * values * size_of(kernel.dtype), 64);
 }
 
 void run_dot_products(const Kernel& kernel, const MatmulArgs& args, Team team, std::byte* memory) {
-  if (!is_dot_product(args)) {
-    rows_times_columns(kernel, args, team);
-  } else if (kernel.dtype == DType::f32) {
-    dot_product(kernel, args, team, reinterpret_cast<float*>(memory));
+  if (kernel.dtype == DType::f32) {
+    run(kernel, args, team, reinterpret_cast<float*>(memory));
   } else {
-    dot_product(kernel, args, team, reinterpret_cast<double*>(memory));
+    run(kernel, args, team, reinterpret_cast<double*>(memory));
   }
 }
 

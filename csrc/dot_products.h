@@ -1,4 +1,5 @@
-// Products that are no work for tiles: a few rows times columns that lie along k, and dot products.
+// Products that are no work for tiles: a few rows times columns that lie along k, dot products, and
+// complex matrices times a vector.
 
 #pragma once
 
@@ -14,7 +15,7 @@ namespace hotloops {
 bool are_dot_products(const Kernel& kernel, const MatmulArgs& args);
 
 // Bytes that it needs for a team.
-std::int64_t dot_products_bytes(const Kernel& kernel);
+std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args);
 
 // Computes the product; called by each thread of a team with the same arguments.
 void run_dot_products(const Kernel& kernel, const MatmulArgs& args, Team team, std::byte* memory);

@@ -21,12 +21,14 @@ enum class ElementType : std::uint8_t {
   u8,
   i16,
   u32,
-  u64
+  u64,
+  c64,
+  c128
 };
-inline constexpr int kElementTypes = 12;
+inline constexpr int kElementTypes = 14;
 
 constexpr std::int64_t size_of(ElementType type) {
-  constexpr std::int64_t kSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1, 1, 1, 2, 4, 8};
+  constexpr std::int64_t kSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1, 1, 1, 2, 4, 8, 8, 16};
   return kSizes[static_cast<int>(type)];
 }
 
@@ -35,11 +37,15 @@ constexpr bool is_real(ElementType type) {
   return type == f32 || type == f64 || type == f16 || type == bf16;
 }
 
+constexpr bool is_complex(ElementType type) {
+  return type == ElementType::c64 || type == ElementType::c128;
+}
+
 // As NumPy names it.
 constexpr const char* name_of(ElementType type) {
-  constexpr const char* kNames[kElementTypes] = {"float32", "float64",  "int32",  "int64",
-                                                 "float16", "bfloat16", "bool",   "int8",
-                                                 "uint8",   "int16",    "uint32", "uint64"};
+  constexpr const char* kNames[kElementTypes] = {
+      "float32", "float64", "int32", "int64",  "float16", "bfloat16",  "bool",
+      "int8",    "uint8",   "int16", "uint32", "uint64",  "complex64", "complex128"};
   return kNames[static_cast<int>(type)];
 }
 

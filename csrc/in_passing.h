@@ -20,7 +20,7 @@ class PanelInProgress {
       : kernel_(&kernel),
         a_(a),
         // Whole rows, unless the columns are what lies side by side in memory: then some columns.
-        by_rows_(a.row_stride != 1 || a.col_stride == 1),
+        by_rows_(a.row_stride != kernel.parts || a.col_stride == 1),
         rows_(rows),
         kc_(kc),
         length_(by_rows_ ? rows : ceil_div(kc, kernel.panels.k_step)),

@@ -34,13 +34,17 @@ enum class Arithmetic : std::uint8_t {
   u8,
   i8u8,  // a's type and b's
   u8i8,
+  // Complex operands, summed in f32 and f64: see Kernel::parts.
+  c64,
+  c128,
 };
-inline constexpr int kArithmetics = 14;
+inline constexpr int kArithmetics = 16;
 
 constexpr const char* name_of(Arithmetic arithmetic) {
   constexpr const char* kNames[kArithmetics] = {
-      "float32",  "float64", "int32", "int64", "float32_bf16x6", "float32_bf16x3", "float32_bf16",
-      "bfloat16", "float16", "int16", "int8",  "uint8",          "int8_uint8",     "uint8_int8"};
+      "float32",      "float64",    "int32",     "int64",     "float32_bf16x6", "float32_bf16x3",
+      "float32_bf16", "bfloat16",   "float16",   "int16",     "int8",           "uint8",
+      "int8_uint8",   "uint8_int8", "complex64", "complex128"};
   return kNames[static_cast<int>(arithmetic)];
 }
 
@@ -131,6 +135,8 @@ struct DotKernels {
   void (*columns[kColumnsRows][2])(const Columns&);
   // One chain for each of `lanes` blocks of kKc values that follow each other.
   void (*block_sums)(const void* a, const void* b, void* sums);
+  // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
+  void (*complex_block_sums)(const void* a, const void* b, void* real, void* imaginary);
 };
 
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to
@@ -170,13 +176,26 @@ struct Panels {
   bool (*suit)(const void* a_panel, const void* b_panel);
 };
 
+// Complex matrices are multiplied as real ones twice as large, by the real microkernels:
+//
+//                    |  br bi ... |
+//   | ar ai ... |    | -bi br ... |     A and C as they lie in memory, their parts by turns; of B,
+//   |    :      |    |     :      |     each row becomes two as it is packed.
+//
+// Kernels, and the drivers behind matmul() and PackedMatrix, know sizes and places in the real
+// matrices only, all of them even but for rows of A and C. An element is then found where its first
+// part is sought, in steps of the real type, if strides from one of its rows to the next of A and C
+// are doubled, and all others are left as they are.
+inline constexpr int kComplexParts = 2;
+
 struct Kernel {
   Isa isa;
   Arithmetic arithmetic;
-  ElementType a_type, b_type;
-  DType dtype;      // of the sums and of C
-  int mr, nr, kr;   // kr: values of k that one instruction takes together
-  std::int64_t kc;  // values of k in one block
+  ElementType a_type, b_type;  // of their parts
+  int parts;                   // of an element: 1, or kComplexParts
+  DType dtype;                 // of the sums and of C
+  int mr, nr, kr;              // kr: values of k that one instruction takes together
+  std::int64_t kc;             // values of k in one block
   Panels panels;
   // The microkernel for tiles of so many rows and columns, at most mr and nr. To be asked once for
   // many tiles: a choice for each, behind the call, took 100 cycles of 3600. Null in the place of a

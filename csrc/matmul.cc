@@ -41,9 +41,11 @@ struct Batch {
     // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
     // the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
-    const bool may_swap = kernel.a_type == kernel.b_type && args.epilogue.bias == nullptr &&
-                          args.packed_b.data == nullptr;
+    // Of complex operands the parts of B would come first, in another order.
+    const bool may_swap = kernel.a_type == kernel.b_type && kernel.parts == 1 &&
+                          args.epilogue.bias == nullptr && args.packed_b.data == nullptr;
     if ((columns || (args.n == 1 && args.m > 1)) && may_swap) transpose();
+    if (kernel.parts > 1) count_parts(kernel.parts);
   }
 
   [[nodiscard]] std::int64_t size() const {
@@ -92,6 +94,20 @@ struct Batch {
     std::swap(args.c.row_stride, args.c.col_stride);
     for (int d = 0; d < ndim; ++d) std::swap(dims[d].a_stride, dims[d].b_stride);
   }
+
+  // As the kernels for complex matrices see them.
+  void count_parts(int parts) {
+    if (args.n == 1) args.b.col_stride = 1;  // whatever it was: there is no other column
+    args.n *= parts;
+    args.k *= parts;
+    args.a.row_stride *= parts;
+    args.c.row_stride *= parts;
+    for (int d = 0; d < ndim; ++d) {
+      dims[d].a_stride *= parts;
+      dims[d].b_stride *= parts;
+      dims[d].c_stride *= parts;
+    }
+  }
 };
 
 // Some products of a batch along one dimension that are a few tiles each.
@@ -125,7 +141,8 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const bool dots = are_dot_products(kernel, batch.args);
   const Plan plan(kernel, batch.args);
   const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
-  const std::int64_t shared_bytes = dots ? dot_products_bytes(kernel) : plan.shared_bytes;
+  const std::int64_t shared_bytes =
+      dots ? dot_products_bytes(kernel, batch.args) : plan.shared_bytes;
   const auto run = [&](const MatmulArgs& item, Team team, std::byte* a_panels, std::byte* shared) {
     if (dots) {
       run_dot_products(kernel, item, team, shared);

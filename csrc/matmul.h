@@ -27,7 +27,7 @@ struct Narrowing {
 
 // C[m, n] = epilogue(A[m, k] B[k, n]); strides in elements. C overlaps neither operands nor
 // itself. The epilogue is of the sums' type; a residual has the strides of C, and there is none
-// where C's type is narrower.
+// where C's type is narrower. Complex numbers have no activation.
 struct MatmulArgs {
   std::int64_t m, n, k;
   ConstView a, b;

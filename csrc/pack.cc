@@ -1,15 +1,21 @@
 #include "pack.h"
 
+#include <complex>
 #include <cstring>
+#include <type_traits>
 
 namespace hotloops {
 namespace {
 
-// Transposes a square of one vector a side: 4x4 float or 2x2 double.
+template <class T>
+inline constexpr bool kHasSquare = sizeof(T) == 4 || sizeof(T) == 8;
+
+// Transposes a square of one vector a side: 4x4 elements of four bytes or 2x2 of eight.
 template <class T>
 struct Square {
-  typedef T V __attribute__((vector_size(16)));
-  typedef T Unaligned __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
+  using Lane = std::conditional_t<sizeof(T) == 4, float, double>;
+  typedef Lane V __attribute__((vector_size(16)));
+  typedef Lane Unaligned __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
   static constexpr int side = 16 / sizeof(T);
 
   static V load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
@@ -68,8 +74,8 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
       std::memcpy(dst + r * dst_stride, src + r * row_stride,
                   static_cast<std::size_t>(cols) * sizeof(T));
     }
-  } else if (row_stride == 1 && sizeof(T) >= 4) {
-    if constexpr (sizeof(T) >= 4) transpose(src, col_stride, cols, rows, dst, dst_stride);
+  } else if (row_stride == 1 && kHasSquare<T>) {
+    if constexpr (kHasSquare<T>) transpose(src, col_stride, cols, rows, dst, dst_stride);
   } else {
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < cols; ++c) {
@@ -86,6 +92,9 @@ void pack(ElementType type, const Piece& piece, std::int64_t panel_stride) {
     copy(static_cast<const T*>(piece.data), piece.row_stride, piece.col_stride, piece.rows,
          piece.cols, panel + piece.row * panel_stride + piece.col, panel_stride);
   };
+  // These are aligned to their parts only.
+  if (type == ElementType::c64) return typed(static_cast<std::complex<float>*>(piece.panel));
+  if (type == ElementType::c128) return typed(static_cast<std::complex<double>*>(piece.panel));
   switch (size_of(type)) {
     case 1:
       return typed(static_cast<std::uint8_t*>(piece.panel));

@@ -22,7 +22,8 @@ PackedView PackedMatrix::view() const {
 // f(panel, first row, first column, rows, columns), until it says no.
 template <class F>
 bool PackedMatrix::each_panel(F f) const {
-  const auto [k, n] = shape_;
+  const std::int64_t k = shape_[0] * kernel_->parts;
+  const std::int64_t n = shape_[1] * kernel_->parts;
   for (std::int64_t j = 0; j < n; j += kernel_->nr) {
     for (std::int64_t p = 0; p < k; p += kernel_->kc) {
       std::byte* panel =
@@ -38,7 +39,8 @@ bool PackedMatrix::each_panel(F f) const {
 
 bool PackedMatrix::pack(const ConstView& b) {
   const Panels& panels = kernel_->panels;
-  const auto [k, n] = shape_;
+  const std::int64_t k = shape_[0] * kernel_->parts;
+  const std::int64_t n = shape_[1] * kernel_->parts;
   // A panel of A that suits any other.
   const std::unique_ptr<std::byte[], Free> neutral(
       new (kAlignment) std::byte[static_cast<std::size_t>(panels.a_bytes)]);

@@ -17,9 +17,9 @@
 // usual, took 7 to 10 % of the time of a large product: it waits for memory, and multiplying does
 // not.
 //
-// Kernels that read nothing but panels (narrow operands, tiles) have A packed between tiles in the
-// same way, and a panel of B before its first tile. Which values a panel cannot hold, they say when
-// it is there; the tile is then the plain kernel's.
+// Kernels that read nothing but panels (narrow and complex operands, tiles) have A packed between
+// tiles in the same way, and a panel of B before its first tile. Which values a panel cannot hold,
+// they say when it is there; the tile is then the plain kernel's.
 //
 // A C of a narrower type than the sums is written once, with the last block of k. Until then the
 // sums are kept, of some row panels of C: with more of these B is packed less often.
@@ -27,6 +27,7 @@
 #include "product.h"
 
 #include <algorithm>
+#include <complex>
 #include <cstdlib>
 
 #include "in_passing.h"
@@ -50,6 +51,14 @@ void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols,
       to[i * dst_rows + j * dst_cols] = from[i * src_rows + j * src_cols];
     }
   }
+}
+
+// For elements of so many bytes; complex ones are aligned to their parts.
+auto copy_tile(std::int64_t size, int parts) {
+  if (parts == kComplexParts) {
+    return size == 8 ? copy_tile_of<std::complex<float>> : copy_tile_of<std::complex<double>>;
+  }
+  return size == 4 ? copy_tile_of<float> : copy_tile_of<double>;
 }
 
 // What a thread needs behind its panels: for one tile's operands as the plain kernel has them
@@ -213,8 +222,9 @@ class Product {
     }
     const std::int64_t depth = std::min(kernel_.kc, args_.k - next.k);
     const std::int64_t col = std::max(next.first_col + own.begin, plan_.lead) - plan_.lead;
-    return {kernel_.b_type, from(args_.b, next.k, col, kernel_.b_type), depth,
-            std::min(own.size(), args_.n - col),
+    ConstView in_sight = from(args_.b, next.k, col, kernel_.b_type);
+    in_sight.row_stride *= kernel_.parts;
+    return {kernel_.b_type, in_sight, depth / kernel_.parts, std::min(own.size(), args_.n - col),
             panels_.size() * ceil_div(cols.size(), kernel_.nr)};
   }
 
@@ -385,9 +395,10 @@ class Product {
     alignas(64) std::byte residual[kMaxTileBytes];
     const auto copy = [&](const void* from, std::int64_t from_row, std::int64_t from_col, void* to,
                           std::int64_t to_row, std::int64_t to_col) {
-      const auto copy_tile =
-          size_of(kernel_.dtype) == 4 ? copy_tile_of<float> : copy_tile_of<double>;
-      copy_tile(from, from_row, from_col, to, to_row, to_col, tile.rows, tile.cols);
+      const int parts = kernel_.parts;
+      copy_tile(size_of(kernel_.dtype) * parts, parts)(from, from_row / parts, from_col, to,
+                                                       to_row / parts, to_col, tile.rows,
+                                                       tile.cols / parts);
     };
     void* c = tile.c;
     tile.c = scratch;
@@ -452,14 +463,14 @@ std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, ElementType type
 std::int64_t choose_lead(const Kernel& kernel, const View& c, std::int64_t n) {
   constexpr std::int64_t kLine = 64;
   constexpr std::int64_t kWorthwhileTiles = 24;
-  const std::int64_t size = size_of(kernel.dtype);
+  const std::int64_t size = size_of(kernel.dtype) * kernel.parts;
   const auto misalignment =
       static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(c.data) % kLine);
-  if (n < kWorthwhileTiles * kernel.nr || c.col_stride != 1 || c.row_stride * size % kLine != 0 ||
-      misalignment % size != 0) {
+  if (n < kWorthwhileTiles * kernel.nr || c.col_stride != 1 ||
+      c.row_stride * size_of(kernel.dtype) % kLine != 0 || misalignment % size != 0) {
     return 0;
   }
-  return misalignment / size % kernel.nr;  // a tile may be narrower than a line
+  return misalignment / size_of(kernel.dtype) % kernel.nr;  // a tile may be narrower than a line
 }
 
 }  // namespace
@@ -478,15 +489,18 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const CacheSizes& caches = cache_sizes();
   const bool b_in_rows = args.b.col_stride == 1;
   const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
-  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close);
+  const bool is_complex = the_kernel.parts > 1;
+  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close || is_complex);
   b_kept = !b_in_place && !packed && row_panels > 1;
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
   const bool a_close =
       (args.a.col_stride == 1
            ? span_bytes(the_kernel.mr, args.a.row_stride, the_kernel.a_type)
            : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
-  // The microkernel has no words for packing B while reading A in place.
+  // The microkernel has no words for packing B while reading A in place. That for complex operands
+  // has both in place, or none.
   a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
+  if (is_complex) a_in_place = b_in_place;
 
   group = row_panels;
   if (args.narrows() && args.k > the_kernel.kc) {

@@ -95,7 +95,8 @@ def test_every_usable_isa_has_kernels_of_all_types() -> None:
         if isa == "amx":  # the others are avx512's
             assert dtypes == narrow | split | {"int32"}
         else:
-            assert dtypes == narrow | {"float32", "float64", "int32", "int64"}
+            plain = {"float32", "float64", "int32", "int64", "complex64", "complex128"}
+            assert dtypes == narrow | plain
     for kernel in kernels:
         assert min(kernel["mr"], kernel["nr"], kernel["kr"]) >= 1
 

@@ -103,3 +103,91 @@ def test_halves_are_rounded_once(dtype: str) -> None:
         c = hotloops.matmul(x, y)
         assert c.dtype == x.dtype
         assert_rounded_once(c.float().numpy().astype(dtype), a.astype(dtype), b.astype(dtype))
+
+
+# --- Complex numbers --------------------------------------------------------------------------
+
+each_complex = pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+# Views that torch evaluates later: what lies in memory are other values.
+LAZY: dict[str, Callable[[Any], Any]] = {
+    "conjugate": lambda x: x.conj(),
+    "adjoint": lambda x: x.mT.contiguous().mH,
+    "negative": lambda x: torch._neg_view(x),
+    "negative conjugate": lambda x: torch._neg_view(x).conj(),
+}
+
+
+def complex_integers(seed: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """Return a tensor of complex numbers with small whole parts."""
+    real, imaginary = (integers(seed + i, shape, "float64") for i in (0, 10))
+    return torch.complex(real, imaginary).to(getattr(torch, dtype))
+
+
+def complex_operands(dtype: str) -> tuple[Any, Any]:
+    """Return matrices of several tiles and blocks of k."""
+    return complex_integers(1, (37, 300), dtype), complex_integers(2, (300, 70), dtype)
+
+
+@each_complex
+def test_complex_as_torch_has_it(dtype: str) -> None:
+    for a_shape, b_shape in [*MATMUL_SHAPES, ((37, 300), (300, 70)), ((3, 40, 65), (65, 33))]:
+        a, b = complex_integers(1, a_shape, dtype), complex_integers(2, b_shape, dtype)
+        c = hotloops.matmul(a, b)
+        assert isinstance(c, torch.Tensor)
+        assert c.dtype == a.dtype
+        assert torch.equal(c, torch.matmul(a, b))
+
+
+@each_complex
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_complex_layouts(dtype: str, layout: str) -> None:
+    a, b = complex_operands(dtype)
+    expected = torch.matmul(a, b)
+    out = LAYOUTS[layout](torch.full((37, 70), torch.nan, dtype=a.dtype))
+    assert hotloops.matmul(LAYOUTS[layout](a), LAYOUTS[layout](b), out) is out
+    assert torch.equal(out, expected)
+
+
+@each_complex
+@pytest.mark.parametrize("lazy", LAZY)
+def test_values_that_are_not_in_memory(dtype: str, lazy: str) -> None:
+    a, b = complex_operands(dtype)
+    x, y = LAZY[lazy](a), LAZY[lazy](b)
+    assert x.is_conj() or x.is_neg()
+    assert not torch.equal(x, a.reshape(x.shape))
+    for left, right in ((x, b), (a, y), (x, y)):
+        assert torch.equal(hotloops.matmul(left, right), torch.matmul(left, right))
+        assert torch.equal(hotloops.dense(left, right), torch.matmul(left, right))
+    packed = hotloops.pack(y)
+    assert torch.equal(packed.unpack(), y)
+    assert torch.equal(hotloops.matmul(x, packed), torch.matmul(x, y))
+    bias = LAZY["conjugate"](b[0])
+    assert torch.equal(hotloops.dense(a, b, bias), torch.matmul(a, b) + bias)
+
+
+@each_complex
+def test_out_that_is_not_in_memory_is_refused(dtype: str) -> None:
+    a, b = complex_operands(dtype)
+    out = torch.zeros((37, 70), dtype=a.dtype)
+    with pytest.raises(RuntimeError, match="conj"):
+        hotloops.matmul(a, b, out.conj())
+    assert not out.any()
+
+
+@each_complex
+def test_parts_of_complex_tensors_are_real_ones(dtype: str) -> None:
+    a, b = complex_operands(dtype)
+    negative = a.conj().imag
+    assert negative.is_neg()
+    assert torch.equal(hotloops.matmul(negative, b.real), torch.matmul(negative, b.real))
+    mixed = hotloops.matmul(a.real, b)
+    assert mixed.dtype == a.dtype
+    assert torch.equal(mixed, torch.matmul(a.real + 0j, b))
+
+
+def test_complex_tensors_that_require_their_gradient_are_refused() -> None:
+    a, b = complex_operands("complex64")
+    with pytest.raises(RuntimeError, match="requires its gradient"):
+        hotloops.matmul(a.requires_grad_(), b)
+    with torch.no_grad():
+        assert torch.equal(hotloops.matmul(a, b), torch.matmul(a, b))

@@ -114,9 +114,19 @@ class Case:
         return "B" if self.w is None else "FLOP"
 
     def work(self, itemsize: int) -> float:
-        """FLOP of the product (a multiply-add is two), or bytes read and written."""
+        """FLOP of the product (a multiply-add is two), or bytes read and written.
+
+        A multiply-add of complex numbers is four of real ones.
+        """
         entries = math.prod(self.result_shape)
-        return 2.0 * entries * (itemsize if self.w is None else self.inner)
+        if self.w is None:
+            return 2.0 * entries * itemsize
+        return (8.0 if is_complex(self.dtype) else 2.0) * entries * self.inner
+
+
+def is_complex(dtype: str | None) -> bool:
+    """Tell whether a dtype, by its name, is that of complex numbers."""
+    return dtype is not None and dtype.startswith("complex")
 
 
 def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

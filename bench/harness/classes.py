@@ -213,6 +213,8 @@ def _dtypes() -> list[Case]:
         ("int8", "int32", sizes),
         ("int32", None, sizes),
         ("int64", None, (384,)),
+        ("complex64", None, (4, 64, *sizes)),
+        ("complex128", None, (4, 64, *sizes)),
     ]
     cases = [
         product("dtypes", (n, n), (n, n), dtype=dtype, result_dtype=result)
@@ -316,7 +318,7 @@ SHAPE_CLASSES: Mapping[str, ShapeClass] = {
         quick=("dense 16x384 @ 384x1536 relu packed", "64x384 @ 384x1536 packed bf16x6"),
     ),
     "dtypes": ShapeClass(
-        "halves and integers: squares, and one row",
+        "halves, integers and complex numbers: squares, and one row",
         _dtypes(),
         quick=(
             "256x256 @ 256x256 bfloat16",
@@ -324,6 +326,8 @@ SHAPE_CLASSES: Mapping[str, ShapeClass] = {
             "256x256 @ 256x256 int8 to int32",
             "256x256 @ 256x256 int32",
             "384x384 @ 384x384 int64",
+            "256x256 @ 256x256 complex64",
+            "256x256 @ 256x256 complex128",
         ),
     ),
     SCALING: ShapeClass(

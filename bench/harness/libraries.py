@@ -76,6 +76,9 @@ def _names(**names: Any) -> dict[str, Any]:
 
 VECTOR_DTYPES = ("float32", "float64")
 
+PARTS = {"complex64": "float32", "complex128": "float64"}
+"""What complex numbers are multiplied in."""
+
 PRODUCTS = {"bf16x6": 6, "bf16x3": 3, "bf16": 1}
 """Products of bfloat16 in one of float32, by precision."""
 
@@ -122,6 +125,7 @@ class Hotloops:
             return float(core.tile_peak("bfloat16", seconds)) / PRODUCTS[case.precision]
         if tiles and dtype in ("bfloat16", "int8"):
             return float(core.tile_peak(dtype, seconds))
+        dtype = PARTS.get(dtype, dtype)
         return float(core.fma_peak(dtype, seconds)) if dtype in VECTOR_DTYPES else None
 
 
@@ -142,7 +146,7 @@ class Numpy:
         x, w, bias, out = operands.x, operands.w, operands.bias, operands.out
         if case.operation == "matmul":
             # bfloat16 is converted to float32, for which it has BLAS.
-            slow = x.dtype.name not in (*VECTOR_DTYPES, "bfloat16")
+            slow = x.dtype.name not in (*VECTOR_DTYPES, *PARTS, "bfloat16")
             if slow and case.work(x.itemsize) > LOOP_WORK:
                 raise UnsupportedError(f"no BLAS for {x.dtype.name}: it would take minutes")
             names = _names(matmul=np.matmul, a=x, b=w, out=out, **_result_type(case))

@@ -27,7 +27,7 @@ def unit_roundoff(dtype: str) -> float:
 
 def kinds_of_data(dtype: str) -> tuple[Data, ...]:
     """Return the kinds of data for a type: float16 and integers have no wide range."""
-    return DATA if dtype in ("float32", "float64", "bfloat16") else ("normal",)
+    return ("normal",) if dtype == "float16" or "int" in dtype else DATA
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,10 @@ def fill(array: Array, generator: np.random.Generator, data: Data) -> None:
         target[...] = generator.integers(
             limits.min, limits.max, target.shape, target.dtype, endpoint=True
         )
+        return
+    if target.dtype.kind == "c":
+        fill(target.real, generator, data)
+        fill(target.imag, generator, data)
         return
     drawn = np.float64 if target.dtype == np.float64 else np.float32
     values = generator.standard_normal(target.shape, dtype=drawn)

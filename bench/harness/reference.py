@@ -11,9 +11,10 @@ promises as much. The reference of a large product is computed for a sample of i
 and columns, corners included; the entries in between are covered by a probe: the
 product's rows summed with random signs, against ``A @ (B @ signs)``.
 
-Halves are summed in float32 and rounded once, which the bound allows for. Integers are compared
-modulo 2^bits: whole rows of a product times random weights, which any wrong entry would change.
-Products of lower precision have more roundings, as many as hotloops documents.
+Complex numbers are compared as what they are made of: each part of a sum of k products is a real
+sum of 2k. Halves are summed in float32 and rounded once, which the bound allows for. Integers are
+compared modulo 2^bits: whole rows of a product times random weights, which any wrong entry would
+change. Products of lower precision have more roundings, as many as hotloops documents.
 """
 
 from __future__ import annotations
@@ -126,9 +127,12 @@ def check(
     a, b, c = stacked(operands, result)
     if operands.x.dtype.kind in "iu":
         return Verdict(None, 0.0) if same_integers(a, b, c) else Verdict("not the exact integers")
+    if a.dtype.kind == "c":
+        a, b, c = in_parts(a, b, c)
+        dtype = a.dtype.name
     sampled = sample(a, b, dtype)
     u = unit_roundoff(dtype)
-    n = roundings(case.inner, library)
+    n = roundings(a.shape[-1], library)
     n += MORE_ROUNDINGS[case.precision] if library == "hotloops" else 0
     exact, magnitude = sampled.exact, sampled.magnitude
     bound = rounded_once(gamma(n, dtype) * magnitude, exact, dtype)
@@ -172,6 +176,16 @@ def stacked(operands: Operands, result: Array) -> tuple[Array, Array, Array]:
     elif not batch:
         a, b = a[np.newaxis], b[np.newaxis]
     return a, b, result.reshape(count, a.shape[-2], b.shape[-1])
+
+
+def in_parts(a: Array, b: Array, c: Array) -> tuple[Array, Array, Array]:
+    """Write a stack of products of complex numbers as the real one that has its parts by turns."""
+    real_b = np.empty((len(b), 2 * b.shape[-2], 2 * b.shape[-1]), b.real.dtype)
+    real_b[:, ::2, ::2] = real_b[:, 1::2, 1::2] = b.real
+    real_b[:, ::2, 1::2] = b.imag
+    real_b[:, 1::2, ::2] = -b.imag
+    real_a, real_c = (np.ascontiguousarray(x).view(x.real.dtype) for x in (a, c))
+    return real_a, real_b, real_c
 
 
 def sample(a: Array, b: Array, dtype: str) -> Sampled:

@@ -39,9 +39,9 @@ bool is_bfloat16(PyArrayObject* array) {
 
 int numpy_number(ElementType type) {
   if (type == ElementType::bf16) return bfloat16_number;
-  constexpr int kNumbers[kElementTypes] = {NPY_FLOAT, NPY_DOUBLE, NPY_INT32,  NPY_INT64,
-                                           NPY_HALF,  -1,         NPY_BOOL,   NPY_INT8,
-                                           NPY_UINT8, NPY_INT16,  NPY_UINT32, NPY_UINT64};
+  constexpr int kNumbers[kElementTypes] = {
+      NPY_FLOAT, NPY_DOUBLE, NPY_INT32, NPY_INT64,  NPY_HALF,   -1,         NPY_BOOL,
+      NPY_INT8,  NPY_UINT8,  NPY_INT16, NPY_UINT32, NPY_UINT64, NPY_CFLOAT, NPY_CDOUBLE};
   return kNumbers[static_cast<int>(type)];
 }
 
@@ -109,16 +109,22 @@ bool records_gradients() {
   return enabled.ptr() != Py_False;
 }
 
-// Whether the values in memory are not the tensor's values (torch's lazy negation), or autograd
-// would miss what is computed from them.
-bool needs_care(PyObject* tensor) {
+// Whether the values in memory are not the tensor's values (torch's lazy negation and conjugation),
+// or autograd would miss what is computed from them.
+bool needs_care(PyObject* tensor, ElementType type) {
   static PyObject* requires_grad = PyUnicode_InternFromString("requires_grad");
   static PyObject* is_neg = PyUnicode_InternFromString("is_neg");
+  static PyObject* is_conj = PyUnicode_InternFromString("is_conj");
   const auto gradient = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, requires_grad));
   PyErr_Clear();  // another library's tensors have neither
   const auto negated = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, is_neg));
   PyErr_Clear();
-  return (is_true(gradient.ptr()) && records_gradients()) || is_true(negated.ptr());
+  if ((is_true(gradient.ptr()) && records_gradients()) || is_true(negated.ptr())) return true;
+  if (!is_complex(type)) return false;
+  const auto conjugated =
+      py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, is_conj));
+  PyErr_Clear();
+  return is_true(conjugated.ptr());
 }
 
 constexpr dlpack::DataType kTensorTypes[kElementTypes] = {
@@ -133,7 +139,9 @@ constexpr dlpack::DataType kTensorTypes[kElementTypes] = {
     {.code = dlpack::kUInt, .bits = 8, .lanes = 1},
     {.code = dlpack::kInt, .bits = 16, .lanes = 1},
     {.code = dlpack::kUInt, .bits = 32, .lanes = 1},
-    {.code = dlpack::kUInt, .bits = 64, .lanes = 1}};
+    {.code = dlpack::kUInt, .bits = 64, .lanes = 1},
+    {.code = dlpack::kComplex, .bits = 64, .lanes = 1},
+    {.code = dlpack::kComplex, .bits = 128, .lanes = 1}};
 
 bool find_type(const dlpack::DataType& dtype, ElementType& type) {
   for (int i = 0; i < kElementTypes; ++i) {
@@ -175,7 +183,7 @@ bool view_tensor(PyObject* object, Array& v) {
     PyErr_Clear();  // a tensor without memory of its own; Python code finds the words
     return false;
   }
-  return describe(tensor, api, v) && !needs_care(object);
+  return describe(tensor, api, v) && !needs_care(object, v.type);
 }
 
 // Asks for huge pages under new memory: to map small ones takes longer than to fill them (a product

@@ -36,7 +36,7 @@ struct Array {
 // (Not std::optional: moving the strides' half kilobyte twice a call was a tenth of a small
 // product's time.)
 bool view_elements(pybind11::handle object, Array& view);
-// The same for layers, their gradients and activations: float32 and float64 only.
+// The same for gradients and activations: float32 and float64 only.
 bool view(pybind11::handle object, Array& view);
 
 // A new C-contiguous array of the kind of `like`, and its view; of a type or of the same one.
@@ -60,10 +60,8 @@ bool overlap(const Array& out, const Array& in);
 // Whether two elements may be one.
 bool overlaps_itself(const Array& out);
 
-// Whether both are of the same library's arrays, and of one dtype.
-inline bool same_kind(const Array& x, const Array& y) {
-  return x.api == y.api && x.dtype == y.dtype;
-}
+// Whether both are of the same library's arrays, and of one type.
+inline bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.type == y.type; }
 bool same_memory(const Array& x, const Array& y);
 // Whether both have one shape, and their elements lie at the same distances.
 bool same_layout(const Array& x, const Array& y);

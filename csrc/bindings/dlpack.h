@@ -17,6 +17,7 @@ inline constexpr std::uint8_t kInt = 0;
 inline constexpr std::uint8_t kUInt = 1;
 inline constexpr std::uint8_t kFloat = 2;
 inline constexpr std::uint8_t kBfloat = 4;
+inline constexpr std::uint8_t kComplex = 5;
 inline constexpr std::uint8_t kBool = 6;
 
 struct Device {

@@ -287,12 +287,11 @@ py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handl
     return not_implemented();
   }
   const ProductRule* rule = x.type == kernel.type ? find_product_rule(x.type, x.type) : nullptr;
-  if (rule == nullptr || !is_real(x.type)) return not_implemented();
-  const auto is_alike = [&](py::handle object, Array& array) {
-    return view_elements(object, array) && array.api == x.api && array.type == x.type;
-  };
-  if ((has_bias && !is_alike(bias_object, bias)) ||
-      (has_residual && !is_alike(residual_object, residual))) {
+  // Complex numbers have no activations.
+  const bool has_layers = is_real(x.type) || (is_complex(x.type) && activation == Activation::none);
+  if (rule == nullptr || !has_layers) return not_implemented();
+  if ((has_bias && (!view_elements(bias_object, bias) || !same_kind(x, bias))) ||
+      (has_residual && (!view_elements(residual_object, residual) || !same_kind(x, residual)))) {
     return not_implemented();
   }
   // What has to wait for all of a row, or is as narrow as the result, is not for tiles of sums.

@@ -34,6 +34,8 @@ inline constexpr ProductRule kProductRules[] = {
     {ElementType::u32, ElementType::u32, Arithmetic::i32, ElementType::u32},
     {ElementType::i64, ElementType::i64, Arithmetic::i64, ElementType::i64},
     {ElementType::u64, ElementType::u64, Arithmetic::i64, ElementType::u64},
+    {ElementType::c64, ElementType::c64, Arithmetic::c64, ElementType::c64},
+    {ElementType::c128, ElementType::c128, Arithmetic::c128, ElementType::c128},
 };
 
 inline const ProductRule* find_product_rule(ElementType a, ElementType b) {

@@ -84,19 +84,19 @@ void columns(const Columns& task) {
   }
 }
 
-// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for S::lanes of them.
+// Calls add(x, y) with the values of a and of b at some next places of S::lanes blocks of kKc
+// values, one block a lane, until the blocks' ends.
 //
 // As many streams as these are more than the hardware foresees. The blocks behind these, which come
 // next, are asked for line by line in the meantime.
-template <class S>
-void block_sums(const void* a, const void* b, void* sums) {
+template <class S, class F>
+HOTLOOPS_INLINE void each_in_blocks(const void* a, const void* b, F add) {
   using T = typename S::T;
   constexpr int kDepth = Transposed<S>::kDepth;
   constexpr int64_t kSize = sizeof(T);
   constexpr int kLine = 64 / sizeof(T);
   const T* x = static_cast<const T*>(a);
   const T* y = static_cast<const T*>(b);
-  typename S::V sum = {};
   for (int64_t line = 0; line < kKc; line += kLine) {
     const int64_t next = S::lanes * (kKc + line);
 #pragma GCC unroll 16
@@ -106,13 +106,41 @@ void block_sums(const void* a, const void* b, void* sums) {
     }
 #pragma GCC unroll 4
     for (int64_t p = line; p < line + kLine; p += kDepth) {
-      const Transposed<S> xs(x + p, kKc * kSize);
-      const Transposed<S> ys(y + p, kKc * kSize);
-#pragma GCC unroll 4
-      for (int e = 0; e < kDepth; ++e) sum += xs.x[e] * ys.x[e];
+      add(Transposed<S>(x + p, kKc * kSize), Transposed<S>(y + p, kKc * kSize));
     }
   }
-  S::store(static_cast<T*>(sums), sum);
+}
+
+// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for S::lanes of them.
+template <class S>
+void block_sums(const void* a, const void* b, void* sums) {
+  typename S::V sum = {};
+  each_in_blocks<S>(a, b,
+                    [&](const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
+#pragma GCC unroll 4
+                      for (int e = 0; e < Transposed<S>::kDepth; ++e) sum += x.x[e] * y.x[e];
+                    });
+  S::store(static_cast<typename S::T*>(sums), sum);
+}
+
+// The same of complex numbers: see DotKernels.
+template <class S>
+void complex_block_sums(const void* a, const void* b, void* real, void* imaginary) {
+  using T = typename S::T;
+  typename S::V re = {};
+  typename S::V im = {};
+  each_in_blocks<S>(a, b,
+                    [&](const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
+#pragma GCC unroll 4
+                      for (int e = 0; e < Transposed<S>::kDepth; e += kComplexParts) {
+                        re += x.x[e] * y.x[e];
+                        im += x.x[e] * y.x[e + 1];
+                        re -= x.x[e + 1] * y.x[e + 1];
+                        im += x.x[e + 1] * y.x[e];
+                      }
+                    });
+  S::store(static_cast<T*>(real), re);
+  S::store(static_cast<T*>(imaginary), im);
 }
 
 // The width of their vectors: eight values at most. With sixteen rows as many streams come in at a
@@ -127,6 +155,7 @@ inline constexpr DotKernels kDotKernels = {.lanes = S::lanes,
                                                        {&columns<S, 2, 1>, &columns<S, 2, 2>},
                                                        {&columns<S, 3, 1>, &columns<S, 3, 2>},
                                                        {&columns<S, 4, 1>, &columns<S, 4, 2>}},
-                                           .block_sums = &block_sums<S>};
+                                           .block_sums = &block_sums<S>,
+                                           .complex_block_sums = &complex_block_sums<S>};
 
 }  // namespace hotloops::HOTLOOPS_ISA

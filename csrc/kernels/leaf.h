@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "kernels/complex.h"
 #include "kernels/dots.h"
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
@@ -44,6 +45,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .arithmetic = arithmetic,
           .a_type = a_type,
           .b_type = b_type,
+          .parts = 1,
           .dtype = M::kDType,
           .mr = M::kMr,
           .nr = M::kNr,
@@ -79,6 +81,13 @@ struct Shapes {
     kernels[2] = make_kernel<S, One, PlainPanels<One>>(set.isa, arithmetic, kType, kType);
   }
 
+  static constexpr void set_complex(KernelSet& set, Arithmetic arithmetic) {
+    Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
+    kernels[0] = of_complex<ComplexTileKernel<S, Tall, false>>(set.isa, arithmetic);
+    kernels[1] = of_complex<ComplexTileKernel<S, Few, true>>(set.isa, arithmetic);
+    kernels[2] = of_complex<ComplexTileKernel<S, One, true>>(set.isa, arithmetic);
+  }
+
   // For operands of narrower types, in such formats.
   template <class A, ElementType AType, class B, ElementType BType>
   static constexpr void set_widened(KernelSet& set, Arithmetic arithmetic) {
@@ -89,6 +98,15 @@ struct Shapes {
   }
 
  private:
+  template <class M>
+  static constexpr Kernel of_complex(Isa isa, Arithmetic arithmetic) {
+    constexpr ElementType kType = element_type(M::kDType);
+    Kernel kernel = make_kernel<S, M, ComplexPanels<S, M>>(isa, arithmetic, kType, kType);
+    kernel.parts = kComplexParts;
+    kernel.dots = &kDotKernels<Simd<typename S::T, kDotBytes<S>>>;
+    return kernel;
+  }
+
   template <class M, class A, ElementType AType, class B, ElementType BType>
   static constexpr Kernel widened(Isa isa, Arithmetic arithmetic) {
     struct Packing {
@@ -154,6 +172,8 @@ constexpr KernelSet make_kernel_set(Isa isa) {
   Ints::template set_widened<U8, u8, U8, u8>(set, Arithmetic::u8);
   Ints::template set_widened<I8, i8, U8, u8>(set, Arithmetic::i8u8);
   Ints::template set_widened<U8, u8, I8, i8>(set, Arithmetic::u8i8);
+  Floats::set_complex(set, Arithmetic::c64);
+  Doubles::set_complex(set, Arithmetic::c128);
   set_element_kernels<Bytes>(set.elements);
   set.narrow[static_cast<int>(bf16)] = &convert<F32, BF16>;
   set.narrow[static_cast<int>(f16)] = &convert<F32, F16>;

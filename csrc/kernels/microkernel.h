@@ -89,7 +89,7 @@ class Microkernel {
     finish(tile, last, acc);
   }
 
- private:
+ protected:
   using T = typename S::T;
   using V = typename S::V;
   static constexpr int kRowBytes = Nv * static_cast<int>(sizeof(V));

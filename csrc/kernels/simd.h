@@ -184,6 +184,19 @@ struct Simd {
     }
   }
 
+  // Each pair of values the other way round.
+  HOTLOOPS_INLINE static V swap_pairs(V v) {
+    if constexpr (lanes == 16) {
+      return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    } else if constexpr (lanes == 8) {
+      return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+    } else if constexpr (lanes == 4) {
+      return __builtin_shufflevector(v, v, 1, 0, 3, 2);
+    } else {
+      return __builtin_shufflevector(v, v, 1, 0);
+    }
+  }
+
   // 0, 1, 2 ...
   HOTLOOPS_INLINE static I iota() {
     I index;

@@ -21,7 +21,12 @@ _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # By name: NumPy itself has no bfloat16.
 _HALF_DTYPES = frozenset({"float16", "bfloat16"})
 _REAL_DTYPES = _HALF_DTYPES | {"float32", "float64"}
-PRODUCT_DTYPES = _REAL_DTYPES | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
+_COMPLEX_DTYPES = frozenset({"complex64", "complex128"})
+PRODUCT_DTYPES = (
+    _REAL_DTYPES
+    | _COMPLEX_DTYPES
+    | {"int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"}
+)
 
 
 def dtype_name(dtype: Any) -> str:
@@ -141,11 +146,11 @@ def dense(
     compute = activation_dtype(function, activation, dtype)
     result_dtype = dtype if dtype.kind == "f" or dtype.name in _HALF_DTYPES else compute
     check_out(function, out, shape, result_dtype, 1)
-    if dtype.name in _REAL_DTYPES:
+    if dtype.name in _REAL_DTYPES or (dtype.name in _COMPLEX_DTYPES and activation is None):
         x, kernel = prepared(x, dtype), prepared(kernel, dtype)
         bias, residual = _contiguous(bias, dtype), _contiguous(residual, dtype)
         return _dense_core(x, kernel, bias, activation, residual, out, transposed, precision)
-    y = np.matmul(x, kernel.T if transposed else kernel)
+    y = matmul(x, kernel.T if transposed else kernel, None, None, precision)
     for addend in (bias, residual):
         y = y if addend is None else y + addend
     if activation == "relu":
@@ -193,10 +198,10 @@ def _dense_packed(
     for other, array in arrays.items():
         arrays[other] = array = array if _tensors.is_tensor(array) else np.asarray(array)
         dtype = dtype_name(array.dtype)
-        if dtype != packed.dtype_name or dtype not in _REAL_DTYPES:
+        if dtype != packed.dtype_name or dtype not in _REAL_DTYPES | _COMPLEX_DTYPES:
             raise TypeError(
                 f"{function}: {other} has dtype {dtype} but {name} was packed with "
-                f"{packed.dtype_name}; both must be of one real dtype"
+                f"{packed.dtype_name}; both must be of one real or complex dtype"
             )
     x = arrays["x"]
     shape = (*x.shape[:-1], packed.shape[1])
@@ -208,7 +213,13 @@ def _dense_packed(
     target = _tensors.out_array(out) if tensors else unwrapped(out)
     check_out(function, target, shape, x.dtype, 1)
     x = prepared(x, x.dtype)
-    result = _dense_core(x, packed, bias, activation, residual, target, *last)
+    fused = activation
+    if x.dtype.name in _COMPLEX_DTYPES:
+        activation_dtype(function, activation, x.dtype)
+        fused = None
+    result = _dense_core(x, packed, bias, fused, residual, target, *last)
+    if fused != activation:
+        np.maximum(result, 0, out=result)
     return _tensors.result_tensor(result, out) if tensors else result
 
 

@@ -67,7 +67,14 @@ def matmul(
     bfloat16's subnormal numbers count as zero, and a float16 row has other bits than alone, within
     the same bound, if a row near it holds NaN or infinity. Where `dtype` names the type of the
     sums (int32 for int8, uint8 and int16; float32 for the half types), the operands are not
-    converted first. uint16, complex, longdouble, bool and object go to `numpy.matmul`.
+    converted first. uint16, longdouble, clongdouble, bool and object go to `numpy.matmul`.
+
+    A product of complex numbers is the real one of twice as large matrices, to the bit:
+    ``c.view(real) = a.view(real) @ d`` with ``d[2p] = (b[p, 0].real, b[p, 0].imag, ...)`` and
+    ``d[2p + 1] = (-b[p, 0].imag, b[p, 0].real, ...)``. So blocks have 128 values of k, and the
+    bound holds for each part by itself: ``n = min(2 k, 256) + ceil(2 k / 256)``, and ``|a| @ |b|``
+    is ``|a.real| @ |b.real| + |a.imag| @ |b.imag|`` for the real part, likewise for the imaginary
+    one. NaN and infinity are those of these sums: nothing is recovered as C's Annex G does.
 
     Other values of `precision` allow products of bfloat16, summed in float32, where the CPU has a
     tile unit (AMX) and that is faster; elsewhere they change nothing. A float32 is then a sum of
@@ -124,7 +131,8 @@ def dense(
         Added to each row.
     activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
         Applied last; 'softmax' along the last axis. 'gelu' is ``x/2 (1 + erf(x/sqrt(2)))`` and
-        'gelu_tanh' its approximation by tanh [1]_; 'silu' is ``x sigmoid(x)``.
+        'gelu_tanh' its approximation by tanh [1]_; 'silu' is ``x sigmoid(x)``. Of complex numbers
+        there is 'relu' alone, in the order that `numpy.maximum` gives them.
     residual : array_like, shape (..., units), optional
         Added before the activation; of the result's shape exactly (no broadcasting).
     out : ndarray or Tensor, shape (..., units), optional

@@ -1,8 +1,9 @@
 // Products of every arithmetic but float32's and float64's own, on values for which they are exact:
-// all integers, modulo the size of the result, and small integers in half types.
+// all integers, modulo the size of the result, and small integers in half and complex types.
 
 #include <algorithm>
 #include <bit>
+#include <complex>
 #include <concepts>
 #include <cstdint>
 #include <set>
@@ -40,6 +41,33 @@ std::int64_t value_of(Float16Bits x) {
   return (x.bits & 0x8000U) != 0 ? -magnitude : magnitude;
 }
 
+template <class T>
+std::complex<double> value_of(std::complex<T> x) {
+  return x;
+}
+
+// What products are summed in: integers modulo 2^64.
+std::uint64_t times(std::int64_t x, std::int64_t y) {
+  return static_cast<std::uint64_t>(x) * static_cast<std::uint64_t>(y);
+}
+std::complex<double> times(std::complex<double> x, std::complex<double> y) { return x * y; }
+
+// Whether the result is that sum, wrapped or held exactly.
+bool is_sum(std::integral auto result, std::uint64_t sum) {
+  return result == static_cast<decltype(result)>(sum);
+}
+bool is_sum(std::floating_point auto result, std::uint64_t sum) {
+  return result == static_cast<decltype(result)>(static_cast<std::int64_t>(sum));
+}
+template <class Half>
+bool is_sum(Half result, std::uint64_t sum) {
+  return value_of(result) == static_cast<std::int64_t>(sum);
+}
+template <class T>
+bool is_sum(std::complex<T> result, std::complex<double> sum) {
+  return value_of(result) == sum;
+}
+
 template <std::integral T>
 void fill(std::span<T> x, SplitMix64& random) {
   for (T& value : x) value = static_cast<T>(random.next());
@@ -49,6 +77,14 @@ void fill(std::span<BFloat16Bits> x, SplitMix64& random) {
   for (BFloat16Bits& value : x) {
     const auto real = static_cast<float>(static_cast<int>(random.next() % 9) - 4);
     value.bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(real) >> 16U);
+  }
+}
+template <class T>
+void fill(std::span<std::complex<T>> x, SplitMix64& random) {
+  const auto real = [&] { return static_cast<T>(static_cast<int>(random.next() % 9) - 4); };
+  for (std::complex<T>& value : x) {
+    value.real(real());
+    value.imag(real());
   }
 }
 void fill(std::span<Float16Bits> x, SplitMix64& random) {
@@ -102,23 +138,14 @@ void test_product(std::span<const Kernel> kernels, const Narrowing& narrowing, S
   matmul(kernels, args, {}, threads);
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
-      std::uint64_t sum = 0;
-      for (std::int64_t p = 0; p < k; ++p) {
-        sum += static_cast<std::uint64_t>(value_of(a[i * in_a.row + p * in_a.col])) *
-               static_cast<std::uint64_t>(value_of(b[p * in_b.row + j * in_b.col]));
-      }
-      const C got = c[i * in_c.row + j * in_c.col];
-      const bool exact = [&] {
-        if constexpr (std::integral<C>) {
-          return got == static_cast<C>(sum);
-        } else if constexpr (std::same_as<C, float>) {
-          return got == static_cast<float>(static_cast<std::int64_t>(sum));
-        } else {
-          return value_of(got) == static_cast<std::int64_t>(sum);
-        }
-      }();
-      check(exact, name_of(kernels.front()), ' ', m, 'x', k, 'x', n, " layout ", layout, ": c[", i,
-            ", ", j, ']');
+      const auto product = [&](std::int64_t p) {
+        return times(value_of(a[i * in_a.row + p * in_a.col]),
+                     value_of(b[p * in_b.row + j * in_b.col]));
+      };
+      auto sum = decltype(product(0)){};
+      for (std::int64_t p = 0; p < k; ++p) sum += product(p);
+      check(is_sum(c[i * in_c.row + j * in_c.col], sum), name_of(kernels.front()), ' ', m, 'x', k,
+            'x', n, " layout ", layout, ": c[", i, ", ", j, ']');
     }
   }
 }
@@ -142,19 +169,25 @@ void test(const KernelSet& set, Arithmetic arithmetic, ElementType result) {
   const auto around = [](std::int64_t tile) {
     return std::set<std::int64_t>{1, tile - 1, tile, tile + 1, 2 * tile + 1};
   };
+  const std::int64_t nr = kernel.nr / kernel.parts;
+  const std::int64_t kc = kernel.kc / kernel.parts;
   for (const std::int64_t m : around(kernel.mr)) {
-    for (const std::int64_t n : around(kernel.nr)) {
+    for (const std::int64_t n : around(nr)) {
       for (const std::int64_t k : {std::int64_t{1}, std::int64_t{3}, std::int64_t{65}}) {
         once({&kernel, 1}, {m, n, k});
       }
     }
   }
-  for (const std::int64_t k : {kernel.kc - 1, kernel.kc, kernel.kc + 1, 2 * kernel.kc + 3}) {
-    once({&kernel, 1}, {kernel.mr + 1, kernel.nr + 1, k});
+  for (const std::int64_t k : {kc - 1, kc, kc + 1, 2 * kc + 3}) {
+    once({&kernel, 1}, {kernel.mr + 1, nr + 1, k});
   }
   // The choice among tile shapes; several parts of a narrow C.
   for (const std::int64_t m : {1, 2, 3, 4, 5, 70, 300}) once(kernels, {m, 130, 70});
   once(kernels, {3, 1100, 5});
+  // Columns, and dot products of several blocks of k.
+  for (const std::int64_t m : {1, 3, 70}) {
+    for (const std::int64_t k : {3, 130, 3000}) once(kernels, {m, 1, k});
+  }
 }
 
 }  // namespace
@@ -176,6 +209,10 @@ void test_dtypes(const KernelSet& set) {
   test<BFloat16Bits, BFloat16Bits, BFloat16Bits>(set, Arithmetic::bf16, bf16);
   test<Float16Bits, Float16Bits, float>(set, Arithmetic::f16, f32);
   test<Float16Bits, Float16Bits, Float16Bits>(set, Arithmetic::f16, f16);
+  using Complex64 = std::complex<float>;
+  using Complex128 = std::complex<double>;
+  test<Complex64, Complex64, Complex64>(set, Arithmetic::c64, c64);
+  test<Complex128, Complex128, Complex128>(set, Arithmetic::c128, c128);
 }
 
 }  // namespace hotloops::testing
