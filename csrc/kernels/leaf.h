@@ -8,6 +8,7 @@
 #include "kernels/microkernel.h"
 #include "kernels/narrow.h"
 #include "kernels/rows.h"
+#include "kernels/sums.h"
 #include "kernels/updates.h"
 #include "pack.h"
 
@@ -125,6 +126,7 @@ constexpr KernelSet make_kernel_set(Isa isa) {
                 .matmul = {},
                 .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
                 .elements = {},
+                .sums = {kSumKernels<F32>, kSumKernels<F64>},
                 .narrow = {},
                 .widen = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},
