@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
 
-LIBRARIES = ("hotloops", "numpy", "torch", "numexpr", "numba")
+LIBRARIES = ("hotloops", "by hand", "numpy", "torch", "numexpr", "numba")
+
+# No peer, and not part of the ratio: what einsum does, as calls of hotloops that a person would
+# write instead. In hotloops' own process and on the same operands: where arrays lie in memory makes
+# more of a difference than there is between the two.
+BY_HAND = "by hand"
 
 SETUP = {
     "hotloops": "import hotloops as hl",
+    BY_HAND: "import hotloops as hl; ones = np.ones(a.shape[-1], a.dtype)",
     "numpy": "",
     "torch": "import torch; torch.set_num_threads(threads); {tensors}",
     "numexpr": "import numexpr as ne; ne.set_num_threads(threads)",
@@ -105,7 +111,7 @@ class Case:
 LARGE = "a, b = rng.random((10, 5_000_000)), rng.random((10, 5_000_000))"
 
 
-def _einsum(subscripts: str, *shapes: tuple[int, ...]) -> Case:
+def _einsum(subscripts: str, by_hand: str, *shapes: tuple[int, ...]) -> Case:
     names = "abcd"[: len(shapes)]
     arguments = ", ".join(names)
     return Case(
@@ -116,6 +122,7 @@ def _einsum(subscripts: str, *shapes: tuple[int, ...]) -> Case:
         ),
         {
             "hotloops": f"hl.einsum({subscripts!r}, {arguments})",
+            BY_HAND: by_hand,
             "numpy": f"np.einsum({subscripts!r}, {arguments}, optimize=True)",
             "torch": f"torch.einsum({subscripts!r}, {arguments})",
         },
@@ -126,9 +133,7 @@ def _einsum(subscripts: str, *shapes: tuple[int, ...]) -> Case:
 
 def _small(name: str, hotloops: str, numpy: str, torch: str) -> Case:
     operands = "a, b = rng.random((4, 4)), rng.random((4, 4)); c = a > b; out = np.ones((4, 4))"
-    return Case(
-        name, operands, dict(zip(LIBRARIES, (hotloops, numpy, torch), strict=False)), 0, "4x4"
-    )
+    return Case(name, operands, {"hotloops": hotloops, "numpy": numpy, "torch": torch}, 0, "4x4")
 
 
 CASES = [
@@ -242,13 +247,15 @@ CASES = [
         _einsum(*case)
         for n in (64, 512)
         for case in (
-            ("ik,kj->ij", (n, n), (n, n)),
-            ("bik,bkj->bij", (16, n, n), (16, n, n)),
-            ("i,ij->i", (n,), (n, n)),
-            ("ij,ij->", (n, n), (n, n)),
-            ("ik,kj->j", (n, n), (n, n)),
-            ("bhqd,bhkd->bhqk", (4, 8, n, 64), (4, 8, n, 64)),
-            ("ij,jk,kl->il", (n, n // 2), (n // 2, n), (n, n)),
+            ("ik,kj->ij", "hl.matmul(a, b)", (n, n), (n, n)),
+            ("ij,jk->ik", "hl.matmul(a, b)", (n, 2 * n), (2 * n, n)),
+            ("bik,bkj->bij", "hl.matmul(a, b)", (16, n, n), (16, n, n)),
+            ("i,ij->i", "hl.multiply(a, hl.matmul(b, ones))", (n,), (n, n)),
+            ("ij,ij->", "hl.matmul(a.reshape(-1), b.reshape(-1))", (n, n), (n, n)),
+            ("ik,kj->j", "hl.matmul(hl.matmul(ones, a), b)", (n, n), (n, n)),
+            ("bhqd,bhkd->bhqk", "hl.matmul(a, b.swapaxes(2, 3))", (4, 8, n, 64), (4, 8, n, 64)),
+            ("ij,jk,kl->il", "hl.matmul(a, hl.matmul(b, c))", (n, n // 2), (n // 2, n), (n, n)),
+            ("i,ij,j->", "hl.matmul(a, hl.matmul(b, c))", (n,), (n, n), (n,)),
         )
     ),
 ]
@@ -260,14 +267,9 @@ CASES = [
 class StatementWorker(Worker):
     """Times the expression of a `Case`; all else of a worker is the harness'."""
 
-    def prepare(self, case: Case) -> str | None:
-        """Make the operands and check the result; returns why the case cannot be timed."""
-        names: dict[str, Any] = {
-            "np": np,
-            "rng": np.random.default_rng(1),
-            "threads": self._threads,
-        }
-        exec(case.operands, names)
+    def prepare(self, case: Case, operands: dict[str, Any]) -> str | None:
+        """Check the result; returns why the case cannot be timed."""
+        names = {**operands, "threads": self._threads}
         reference = eval(case.code["numpy"], names)
         reference = np.array(reference)  # of its own: others may write to the same `out`
         tensors = "; ".join(f"{x} = torch.from_numpy({x})" for x in case.names if x in names)
@@ -285,8 +287,18 @@ class StatementWorker(Worker):
         return None
 
 
+def operands_of(case: Case) -> dict[str, Any]:
+    """Return the names that a case's code knows."""
+    names: dict[str, Any] = {"np": np, "rng": np.random.default_rng(1)}
+    exec(case.operands, names)
+    return names
+
+
 def serve(connection: Connection, library: str, threads: int) -> None:
-    """Answer with seconds a call, or in words why there are none, until None comes."""
+    """Answer with seconds a call, or in words why there are none, until None comes.
+
+    A request names the contestant that it is for.
+    """
     try:
         module = importlib.import_module(library)
     except ImportError as error:
@@ -294,12 +306,19 @@ def serve(connection: Connection, library: str, threads: int) -> None:
         return
     connection.send(None)
     loaded = Loaded(library=module, version="")  # type: ignore[arg-type]  # no adapter is needed
-    worker = StatementWorker(library, loaded, threads)
-    while (request := connection.recv()) is not None:
+    contestants = {
+        name: StatementWorker(name, loaded, threads)
+        for name in (library, *([BY_HAND] if library == "hotloops" else []))
+    }
+    made_for, operands = None, {}
+    while (message := connection.recv()) is not None:
+        name, request = message
         if isinstance(request, Case):
-            connection.send(worker.prepare(request))
+            if request != made_for:
+                made_for, operands = request, operands_of(request)
+            connection.send(contestants[name].prepare(request, operands))
             continue
-        reply = worker.answer(request)
+        reply = contestants[name].answer(request)
         assert isinstance(reply, (Taken, Refused))
         connection.send(reply.value if isinstance(reply, Taken) else reply.reason)
 
@@ -311,6 +330,8 @@ def workers(threads: int) -> Iterator[dict[str, Connection]]:
     connections, processes = {}, []
     with environment(dict.fromkeys(THREAD_VARIABLES, str(threads))):
         for library in LIBRARIES:
+            if library == BY_HAND:
+                continue
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(theirs, library, threads), daemon=True)
             process.start()
@@ -318,7 +339,7 @@ def workers(threads: int) -> Iterator[dict[str, Connection]]:
             if ours.recv() is None:
                 connections[library] = ours
     try:
-        yield connections
+        yield connections | {BY_HAND: connections["hotloops"]}
     finally:
         for connection in connections.values():
             connection.send(None)
@@ -334,7 +355,7 @@ def measure(
     refusals: dict[str, str] = {}
 
     def ask(library: str, request: Any) -> Any:
-        connections[library].send(request)
+        connections[library].send((library, request))
         return connections[library].recv()
 
     for library in case.code:
@@ -356,11 +377,10 @@ def measure(
 def row(case: Case, samples: dict[str, list[float]]) -> list[str]:
     """Format a case: hotloops' time and rate, and the others' ratios to it."""
     ours = samples["hotloops"]
-    names: dict[str, Any] = {"np": np, "rng": np.random.default_rng(1)}
     rate = ""
     if case.arrays:
-        exec(case.operands, names)
-        rate = f"{case.arrays * names['a'].nbytes / statistics.median(ours) / 1e9:.1f} GB/s"
+        moved = case.arrays * operands_of(case)["a"].nbytes
+        rate = f"{moved / statistics.median(ours) / 1e9:.1f} GB/s"
     ratios = {
         library: statistics.median(t / own for t, own in zip(times, ours, strict=True))
         for library, times in samples.items()
@@ -368,7 +388,7 @@ def row(case: Case, samples: dict[str, list[float]]) -> list[str]:
     }
     return [
         case.name,
-        f"{min(ratios.values()):.2f}",
+        f"{min(ratio for library, ratio in ratios.items() if library != BY_HAND):.2f}",
         *(f"{ratios[x]:.2f}" if x in ratios else "" for x in LIBRARIES[1:]),
         duration(statistics.median(ours)),
         rate,

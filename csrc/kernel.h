@@ -6,6 +6,7 @@
 
 #include "element.h"
 #include "epilogue.h"
+#include "summation.h"
 #include "update.h"
 
 namespace hotloops {
@@ -244,6 +245,7 @@ struct KernelSet {
   Kernel matmul[kArithmetics][kTileShapes];  // tallest first
   RowKernels rows[kDTypes];
   ElementKernels elements[kElementTypes];  // indexed by ElementType
+  SumKernels sums[kDTypes];
   // Rounds or wraps n sums of products to a narrower type, indexed by it; null for the others.
   void (*narrow[kElementTypes])(std::int64_t n, const void* sums, void* values);
   // The way back, for half types.

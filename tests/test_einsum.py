@@ -10,7 +10,7 @@ import pytest
 
 import hotloops
 import support
-from hotloops import naive
+from hotloops import _core, naive
 from hotloops._einsum_lowering import Layout, lower
 from support import LAYOUTS, assert_same_bits, normal, small_integers
 
@@ -72,10 +72,11 @@ def operands_of(shapes: list[tuple[int, ...]], dtype: Any) -> list[support.Array
 def test_values(twins: Any, dtype: str, subscripts: str, shapes: Any) -> None:
     operands = operands_of(shapes, dtype)
     expected = np.einsum(subscripts, *operands, optimize=True)
-    actual = twins.einsum(subscripts, *operands)
-    assert actual.dtype == expected.dtype
-    np.testing.assert_array_equal(actual, expected)
-    assert isinstance(actual, np.ndarray) == (np.ndim(expected) > 0)
+    for _ in range(2):  # as planned, and as remembered
+        actual = twins.einsum(subscripts, *operands)
+        assert actual.dtype == expected.dtype
+        np.testing.assert_array_equal(actual, expected)
+        assert isinstance(actual, np.ndarray) == (np.ndim(expected) > 0)
     for order in ("C", "F"):
         out = np.full_like(expected, 77, order=order)
         assert twins.einsum(subscripts, *operands, out=out) is out
@@ -88,7 +89,8 @@ def test_layouts(layout: str, subscripts: str, shapes: Any) -> None:
     operands = operands_of(shapes, np.float64)
     expected = np.einsum(subscripts, *operands, optimize=True)
     views = [LAYOUTS[layout](x) if x.ndim > 0 else x for x in operands]
-    np.testing.assert_array_equal(hotloops.einsum(subscripts, *views), expected)
+    for _ in range(2):  # as planned, and as remembered
+        np.testing.assert_array_equal(hotloops.einsum(subscripts, *views), expected)
     np.testing.assert_array_equal(hotloops.einsum(subscripts, *views, optimize=False), expected)
 
 
@@ -99,27 +101,81 @@ def test_real_values_are_within_the_bound_of_matmul(dtype: np.dtype[Any]) -> Non
     assert_same_bits(c, hotloops.matmul(a.reshape(40, 300), b.reshape(300, 30)))
 
 
-# What is asked, the operands' shapes, and the values of k in the sums that it is lowered to.
-SUMS: list[tuple[str, list[tuple[int, ...]], list[int]]] = [
-    ("i,ij->i", [(300,), (300, 517)], [517, 1]),
-    ("ik,kj->j", [(300, 517), (517, 300)], [300, 517]),
-    ("ij,ij->", [(300, 517), (300, 517)], [300 * 517]),
-    ("ij->", [(300, 517)], [300, 517]),
-    ("ij->i", [(300, 517)], [517]),
+# What is asked, the operands' shapes, and how many products (p) and values (s) are summed in turn.
+SUMS: list[tuple[str, list[tuple[int, ...]], str]] = [
+    ("i,ij->i", [(300,), (300, 517)], "s517 p1"),
+    ("ik,kj->j", [(300, 517), (517, 300)], "s300 p517"),
+    ("ij,ij->", [(300, 517), (300, 517)], "p155100"),
+    ("ij->", [(300, 517)], "s300 s517"),
+    ("ij->i", [(300, 517)], "s517"),
+    ("i->", [(70000,)], "s70000"),
 ]
+
+
+def roundings(sums: str) -> int:
+    """Return how often a value is rounded, at most, in sums of so many products or values."""
+    total = 0
+    for what, k in ((each[0], int(each[1:])) for each in sums.split()):
+        in_block = min(k, 256) if what == "p" else min(-(-k // 16), 16) + 4
+        total += in_block + -(-k // 256)
+    return total
 
 
 @pytest.mark.parametrize(("subscripts", "shapes", "sums"), SUMS)
 def test_sums_longer_than_a_block(
-    dtype: np.dtype[Any], subscripts: str, shapes: Any, sums: list[int]
+    dtype: np.dtype[Any], subscripts: str, shapes: Any, sums: str
 ) -> None:
     operands = [normal(seed, shape, dtype) for seed, shape in enumerate(shapes)]
     exact = np.einsum(subscripts, *(x.astype(np.longdouble) for x in operands))
     magnitude = np.einsum(subscripts, *(np.abs(x).astype(np.longdouble) for x in operands))
-    roundings = sum(min(k, 256) + -(-k // 256) for k in sums)
-    bound = support.gamma(roundings, float(np.finfo(dtype).eps) / 2) * magnitude
+    bound = support.gamma(roundings(sums), float(np.finfo(dtype).eps) / 2) * magnitude
     for _ in range(2):  # as planned, and as remembered
         assert np.all(np.abs(hotloops.einsum(subscripts, *operands) - exact) <= bound)
+
+
+def defined_sum(x: support.Array, axis: int) -> support.Array:
+    """Sum over an axis as `einsum` defines it."""
+    values = np.moveaxis(x, axis, 0)
+    total = np.zeros(values.shape[1:], x.dtype)
+    for first in range(0, len(values), 256):
+        block = values[first : first + 256]
+        chains = np.zeros((16, *total.shape), x.dtype)
+        for p, value in enumerate(block):
+            chains[p % 16] += value
+        while len(chains) > 1:
+            half = len(chains) // 2
+            chains = chains[:half] + chains[half:]
+        total = chains[0] if first == 0 else total + chains[0]
+    return total
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_sums_have_the_bits_of_their_definition(
+    dtype: np.dtype[Any], axis: int, any_isa: str
+) -> None:
+    x = normal(1, (30, 271, 21), dtype)
+    term, kept = "ijk", "ijk".replace("ijk"[axis], "")
+    expected = defined_sum(x, axis)
+    views = [x, np.asfortranarray(x), x.transpose(1, 2, 0).copy().transpose(2, 0, 1)]
+    views += [LAYOUTS[name](x) for name in ("padded_rows", "strided", "reversed", "misaligned")]
+    for view in views:
+        for threads in (1, 2):
+            with hotloops.threads(threads):
+                for _ in range(2):  # as planned, and as remembered
+                    assert_same_bits(hotloops.einsum(f"{term}->{kept}", view), expected)
+    out = np.empty_like(expected)
+    assert_same_bits(hotloops.einsum(f"{term}->{kept}", x, out=out), expected)
+    assert hotloops.isa() == any_isa
+
+
+def test_long_sums_are_the_same_on_any_threads(dtype: np.dtype[Any]) -> None:
+    for shape in ((1_100_000,), (3, 200_000)):
+        x = normal(1, shape, dtype)
+        expected = defined_sum(x, x.ndim - 1)
+        for threads in (1, 2, 3):
+            with hotloops.threads(threads):
+                actual = hotloops.einsum("...i->...", x)
+                np.testing.assert_array_equal(actual, expected)
 
 
 def test_what_is_not_finite_is_summed_before_it_is_multiplied() -> None:
@@ -149,6 +205,53 @@ def test_a_plan_is_for_one_layout() -> None:
     torch = pytest.importorskip("torch")
     tensors = torch.from_numpy(a), torch.from_numpy(b)
     np.testing.assert_array_equal(hotloops.einsum("ik,kj->ij", *tensors), expected)
+
+
+def test_the_core_remembers_what_it_can_carry_out() -> None:
+    a, b = operands_of([(6, 7), (7, 5)], np.float64)
+    for subscripts, operands in (
+        ("ij,jk->ik", (a, b)),
+        ("ij,jk->k", (a, b)),
+        ("ij,ij,ij->j", (a, a, a)),
+        ("aij,ajk->aik", (a.reshape(3, 2, 7), np.stack([b] * 3))),
+        ("aij,ajk->iak", (a.reshape(3, 2, 7), np.stack([b] * 3))),
+    ):
+        hotloops.einsum(subscripts, *operands)
+        for changed in (operands, tuple(x.astype(np.float32) for x in operands)):
+            remembered = _core.einsum(subscripts, changed, True)
+            assert type(remembered) is np.ndarray
+            assert remembered.dtype == changed[0].dtype
+            np.testing.assert_array_equal(remembered, np.einsum(subscripts, *operands))
+        strangers = [
+            tuple(x.astype(object) for x in operands),
+            (*operands[:-1], operands[-1].astype(np.float32)),
+            (*operands[:-1], operands[-1].tolist()),
+            (*operands[:-1], np.asfortranarray(operands[-1])),
+            operands[1:],
+        ]
+        for stranger in strangers:
+            assert _core.einsum(subscripts, stranger, True) is NotImplemented
+        assert _core.einsum(subscripts, operands, "greedy") is NotImplemented
+        assert _core.einsum(subscripts, operands, False) is NotImplemented
+    # Letters that are no one dimension in memory: to merge them is a copy, which is Python's.
+    gaps = np.repeat(normal(1, (4, 5, 6), np.float64), 2, axis=1)[:, ::2]
+    flat = normal(2, (5, 6, 3), np.float64)
+    expected = gaps.reshape(4, 30) @ flat.reshape(30, 3)
+    for _ in range(3):
+        np.testing.assert_allclose(
+            hotloops.einsum("ijk,jkl->il", gaps.transpose(0, 2, 1).copy().transpose(0, 2, 1), flat),
+            expected,
+        )
+        assert hotloops.einsum("ij,j->i", gaps[0], gaps[1, 0]).shape == (5,)
+
+
+def test_a_program_is_forgotten_when_there_are_too_many() -> None:
+    a = np.ones((2, 3))
+    for n in range(1, 1100):
+        b = np.ones((3, n))
+        for _ in range(2):
+            assert hotloops.einsum("ij,jk->ik", a, b).shape == (2, n)
+    assert _core.einsum("ij,jk->ik", (a, b), True) is not NotImplemented
 
 
 def random_problem(seed: int) -> tuple[str, list[support.Array]]:
@@ -182,9 +285,10 @@ def test_random_subscripts(block: int) -> None:
     for seed in range(400 * block, 400 * (block + 1)):
         subscripts, operands = random_problem(seed)
         expected = np.einsum(subscripts, *operands, optimize=False)
-        actual = hotloops.einsum(subscripts, *operands)
-        assert actual.dtype == expected.dtype
-        np.testing.assert_array_equal(actual, expected, err_msg=f"{seed}: {subscripts}")
+        for _ in range(2):  # as planned, and as remembered
+            actual = hotloops.einsum(subscripts, *operands)
+            assert actual.dtype == expected.dtype
+            np.testing.assert_array_equal(actual, expected, err_msg=f"{seed}: {subscripts}")
 
 
 def test_operands_with_lists() -> None:
@@ -326,10 +430,11 @@ def test_tensors(subscripts: str, shapes: Any) -> None:
             dtype
         )
         operands = [torch.from_numpy(array).to(dtype) for array in arrays]
-        actual = hotloops.einsum(subscripts, *operands)
-        assert type(actual) is torch.Tensor
-        assert actual.dtype == dtype
-        assert torch.equal(actual, expected)
+        for _ in range(2):  # as planned, and as remembered
+            actual = hotloops.einsum(subscripts, *operands)
+            assert type(actual) is torch.Tensor
+            assert actual.dtype == dtype
+            assert torch.equal(actual, expected)
         out = torch.zeros_like(expected)
         assert hotloops.einsum(subscripts, *operands, out=out) is out
         assert torch.equal(out, expected)

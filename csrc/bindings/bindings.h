@@ -6,6 +6,7 @@
 
 namespace hotloops {
 
+void register_einsum(pybind11::module_& m);
 void register_elementwise(pybind11::module_& m);
 void register_operations(pybind11::module_& m);
 void register_packing(const pybind11::module_& m);

@@ -17,6 +17,7 @@
 #include "bindings/array.h"
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/steps.h"
 #include "dispatch.h"
 
 namespace py = pybind11;
@@ -229,34 +230,21 @@ py::object result_array(const Operation& operation, py::handle model,
   return py::reinterpret_borrow<py::object>(out);
 }
 
-py::object apply(const Operation& operation, std::span<const py::handle> objects, py::handle out) {
+// The result as an array, or the answer of an operation that has none; null for what there are no
+// kernels for. `arrays` are the operands and a place for the result's view, `model` is the object
+// of an operand.
+py::object apply(const Operation& operation, std::span<Array> arrays, py::handle model,
+                 py::handle out) {
   const auto count = static_cast<std::size_t>(operation.operands);
-  Array arrays[kMaxArrays];
-  Scalar scalars[kMaxOperands];
-  std::size_t model = count - 1;  // what the result is like
-  for (std::size_t i = 0; i < count; ++i) {
-    PyObject* const object = objects[i].ptr();
-    const bool is_scalar = PyFloat_CheckExact(object) || PyLong_CheckExact(object);
-    if (!is_scalar) {
-      if (!view_elements(objects[i], arrays[i])) return not_implemented();
-      continue;
-    }
-    const std::size_t partner = partner_of(operation, i);
-    if (partner == i || partner >= count || !view_elements(objects[partner], arrays[partner]) ||
-        !view_scalar(objects[i], arrays[partner], scalars[i], arrays[i])) {
-      return not_implemented();
-    }
-    if (i == model) model = partner;
-  }
-  const std::span<const Array> operands(arrays, count);
-  if (!knows(operation, operands)) return not_implemented();
+  const std::span<const Array> operands = arrays.first(count);
+  if (!knows(operation, operands)) return {};
   const Shape shape(operation.function, operation.names, operands);
 
   const bool has_result = operation.result != Result::none;
   py::object array;
   if (has_result) {
-    array = result_array(operation, objects[model], operands, shape, out, arrays[count]);
-    if (!array) return not_implemented();
+    array = result_array(operation, model, operands, shape, out, arrays[count]);
+    if (!array) return {};
   }
   std::array<ElementwiseDim, kMaxDims> dims;
   std::int64_t work = 1;
@@ -279,7 +267,32 @@ py::object apply(const Operation& operation, std::span<const py::handle> objects
   bool answer = true;
   compute(work, [&](int threads) { answer = elementwise(kernels, operation.op, args, threads); });
   if (!has_result) return py::bool_(answer);
-  return finish(out, std::move(array), arrays[count]);
+  return array;
+}
+
+py::object apply(const Operation& operation, std::span<const py::handle> objects, py::handle out) {
+  const auto count = static_cast<std::size_t>(operation.operands);
+  Array arrays[kMaxArrays];
+  Scalar scalars[kMaxOperands];
+  std::size_t model = count - 1;  // what the result is like
+  for (std::size_t i = 0; i < count; ++i) {
+    PyObject* const object = objects[i].ptr();
+    const bool is_scalar = PyFloat_CheckExact(object) || PyLong_CheckExact(object);
+    if (!is_scalar) {
+      if (!view_elements(objects[i], arrays[i])) return not_implemented();
+      continue;
+    }
+    const std::size_t partner = partner_of(operation, i);
+    if (partner == i || partner >= count || !view_elements(objects[partner], arrays[partner]) ||
+        !view_scalar(objects[i], arrays[partner], scalars[i], arrays[i])) {
+      return not_implemented();
+    }
+    if (i == model) model = partner;
+  }
+  py::object answer = apply(operation, arrays, objects[model], out);
+  if (!answer) return not_implemented();
+  if (operation.result == Result::none) return answer;
+  return finish(out, std::move(answer), arrays[count]);
 }
 
 // The operands of an operation, and where its result goes, as CPython hands them over.
@@ -309,6 +322,10 @@ py::tuple broadcast_shape(const std::string& function, const std::vector<std::st
 }
 
 }  // namespace
+
+py::object multiply_views(py::handle model, std::span<Array, 3> arrays) {
+  return apply(kMultiply, arrays, model, py::none());
+}
 
 void register_elementwise(py::module_& m) {
   using H = py::handle;

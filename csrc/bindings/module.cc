@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, m) {
   hotloops::register_operations(m);
   hotloops::register_packing(m);
   hotloops::register_elementwise(m);
+  hotloops::register_einsum(m);
   hotloops::register_vjp(m);
   hotloops::register_settings(m);
   hotloops::register_ladder(m);

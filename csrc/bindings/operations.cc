@@ -18,6 +18,7 @@
 #include "bindings/call.h"
 #include "bindings/packing.h"
 #include "bindings/products.h"
+#include "bindings/steps.h"
 #include "dense.h"
 #include "dispatch.h"
 #include "matmul.h"
@@ -113,6 +114,21 @@ struct Product {
     args.c = {c.data, has_rows ? c.strides[batch_ndim] : 0, has_cols ? c.strides[ndim - 1] : 1};
   }
 
+  // To memory in which the result lies in C order.
+  void write_to(void* c) {
+    std::int64_t stride = 1;
+    args.c = {.data = c, .row_stride = 0, .col_stride = 1};
+    if (has_cols) stride = args.n;
+    if (has_rows) {
+      args.c.row_stride = stride;
+      stride *= args.m;
+    }
+    for (int d = batch_ndim - 1; d >= 0; --d) {
+      batch[d].c_stride = stride;
+      stride *= batch[d].size;
+    }
+  }
+
   [[nodiscard]] std::span<const std::int64_t> result_shape() const {
     return std::span(shape).first(static_cast<std::size_t>(ndim));
   }
@@ -140,6 +156,14 @@ py::object output(py::handle out, const Array& like, ElementType type,
 }
 
 constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
+
+// Runs a product whose result has that type: the sums', or a narrower one.
+void compute_into(ElementType result, std::span<const Kernel> kernels, Product& product) {
+  product.args.narrowing = {.type = result,
+                            .row = active_kernels().narrow[static_cast<int>(result)]};
+  compute(product.work(),
+          [&](int threads) { matmul(kernels, product.args, product.batch_dims(), threads); });
+}
 
 // The type that the caller names, if kernels for operands by `rule` can make it: the rule's own,
 // that of the sums, or for bytes 16 bits. False: it is another one's to find out.
@@ -204,11 +228,8 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   if (!array) return not_implemented();
   product.write_to(c);
   if (packed != nullptr) product.args.packed_b = packed->matrix.view();
-  product.args.narrowing = {.type = type, .row = active_kernels().narrow[static_cast<int>(type)]};
-  const std::span<const Kernel> kernels =
-      packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision);
-  compute(product.work(),
-          [&](int threads) { matmul(kernels, product.args, product.batch_dims(), threads); });
+  compute_into(type, packed != nullptr ? kernel_for(*rule, *packed) : kernels_of(*rule, precision),
+               product);
   return finish(out, std::move(array), c);
 }
 
@@ -385,6 +406,17 @@ std::string_view name_of_precision(Arithmetic precision) {
   const auto* found = std::ranges::find(kPrecisionNames, precision,
                                         &std::pair<std::string_view, Arithmetic>::second);
   return found->first;
+}
+
+py::object matmul_views(const Array& a, const Array& b,
+                        std::optional<std::span<const std::int64_t>> shape, Array& result) {
+  const ProductRule* rule = find_product_rule(a.type, b.type);
+  if (rule == nullptr) return {};
+  Product product(a, b, false, kMatmulNames);
+  py::object array = new_array(a, rule->result, shape.value_or(product.result_shape()), result);
+  product.write_to(static_cast<void*>(result.data));
+  compute_into(rule->result, kernels_of(*rule, float32_precision()), product);
+  return array;
 }
 
 void register_operations(py::module_& m) {

@@ -8,30 +8,12 @@
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
 #include "kernels/narrow.h"
+#include "kernels/panels.h"
 #include "kernels/rows.h"
+#include "kernels/sums.h"
 #include "kernels/updates.h"
-#include "pack.h"
 
 namespace hotloops::HOTLOOPS_ISA {
-
-// Panels of values as they are.
-template <class M>
-struct PlainPanels {
-  static constexpr ElementType kType = element_type(M::kDType);
-  static void pack_a(const Piece& piece) { pack(kType, piece, panel_pitch(M::kDType)); }
-  static void pack_b(const Piece& piece) { pack(kType, piece, M::kNr); }
-  static void unpack_b(const void* panel, int64_t rows, int64_t cols, void* values,
-                       int64_t stride) {
-    pack(kType,
-         {.data = panel,
-          .row_stride = M::kNr,
-          .col_stride = 1,
-          .rows = rows,
-          .cols = cols,
-          .panel = values},
-         stride);
-  }
-};
 
 template <class S, class M, class Packing>
 constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
@@ -76,9 +58,9 @@ struct Shapes {
   static constexpr void set_plain(KernelSet& set, Arithmetic arithmetic) {
     constexpr ElementType kType = element_type(Tall::kDType);
     Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
-    kernels[0] = make_kernel<S, Tall, PlainPanels<Tall>>(set.isa, arithmetic, kType, kType);
-    kernels[1] = make_kernel<S, Few, PlainPanels<Few>>(set.isa, arithmetic, kType, kType);
-    kernels[2] = make_kernel<S, One, PlainPanels<One>>(set.isa, arithmetic, kType, kType);
+    kernels[0] = make_kernel<S, Tall, PlainPanels<S, Tall>>(set.isa, arithmetic, kType, kType);
+    kernels[1] = make_kernel<S, Few, PlainPanels<S, Few>>(set.isa, arithmetic, kType, kType);
+    kernels[2] = make_kernel<S, One, PlainPanels<S, One>>(set.isa, arithmetic, kType, kType);
   }
 
   static constexpr void set_complex(KernelSet& set, Arithmetic arithmetic) {
@@ -143,6 +125,7 @@ constexpr KernelSet make_kernel_set(Isa isa) {
                 .matmul = {},
                 .rows = {make_row_kernels<F32>(), make_row_kernels<F64>()},
                 .elements = {},
+                .sums = {kSumKernels<F32>, kSumKernels<F64>},
                 .narrow = {},
                 .widen = {},
                 .fma_burst = {&Rows<F32>::fma_burst, &Rows<F64>::fma_burst},

@@ -4,8 +4,8 @@ Parsing, the path and lowering take ten times as long as a product of 64 x 64. T
 nothing but the subscripts and the operands' shapes and strides, so that what they come to is kept,
 and a later call runs it straight away.
 
-What is in one operand alone and not in the result is summed first, by a product with ones: with one
-element, stretched.
+What is in one operand alone and not in the result is summed first. float32 and float64 have kernels
+for that; others are multiplied with ones: with one element, stretched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hotloops import _tensors
+from hotloops import _array_likes, _core, _tensors
 from hotloops._einsum_lowering import Layout, Lowered, lower
 from hotloops._einsum_subscripts import Letters, Problem, Shape, solve
 from hotloops._elementwise import multiply
@@ -42,12 +42,10 @@ class Product(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """A sum over one dimension of a permuted value: its product with so many ones."""
+    """A sum over one dimension of a value."""
 
     value: int
-    axes: Axes
-    ones: int
-    ones_first: bool
+    axis: int
 
 
 class Program(NamedTuple):
@@ -133,20 +131,35 @@ class _Planner:
         return lowered
 
     def sum(self, value: int, needed: frozenset[str]) -> int:
-        """Sum over the letters that are not needed, the outermost first."""
-        layout = self.layouts[value]
-        for letter in layout.by_stride(tuple(x for x in layout.letters if x not in needed)):
+        """Sum over the letters that are not needed, in the order in which they stand there."""
+        for letter in self.layouts[value].letters:
+            if letter in needed:
+                continue
             layout = self.layouts[value]
             kept = tuple(x for x in layout.letters if x != letter)
-            first = bool(kept) and abs(layout.stride(kept[-1])) < abs(layout.stride(letter))
-            order = (*kept[:-1], letter, kept[-1]) if first else (*kept, letter)
-            self.steps.append(
-                Sum(value, _axes(layout.letters, order), layout.size(letter), ones_first=first)
-            )
+            self.steps.append(Sum(value, layout.letters.index(letter)))
             shape = tuple(layout.size(x) for x in kept)
             self.layouts.append(_new(kept, shape, kept))
             value = len(self.layouts) - 1
         return value
+
+
+def remember(planned: Program, subscripts: str, operands: tuple[Any, ...], optimize: Any) -> None:
+    """Have the core carry out these steps the next time, if it can."""
+    if planned.views is not None:
+        return
+    steps = [
+        (step.value, step.axis)
+        if isinstance(step, Sum)
+        else (
+            step.operation is matmul,
+            (step.left, step.left_axes, step.left_shape),
+            (step.right, step.right_axes, step.right_shape),
+            step.shape,
+        )
+        for step in planned.steps
+    ]
+    _core.remember_einsum(subscripts, operands, optimize, steps, planned.axes)
 
 
 def run(planned: Program, arrays: list[Any], out: Any, tensors: bool) -> Any:
@@ -158,9 +171,7 @@ def run(planned: Program, arrays: list[Any], out: Any, tensors: bool) -> Any:
     last = None if target is None else planned.steps[-1]
     for step in planned.steps:
         if isinstance(step, Sum):
-            value = _viewed(values[step.value], step.axes, None, tensors)
-            ones = _stretched_one(value.dtype, step.ones)
-            values.append(matmul(ones, value) if step.ones_first else matmul(value, ones))
+            values.append(_sum(values[step.value], step.axis))
             continue
         left = _viewed(values[step.left], step.left_axes, step.left_shape, tensors)
         right = _viewed(values[step.right], step.right_axes, step.right_shape, tensors)
@@ -170,6 +181,21 @@ def run(planned: Program, arrays: list[Any], out: Any, tensors: bool) -> Any:
         values.append(_viewed(step.operation(left, right), None, step.shape, tensors))
     result = _viewed(values[-1], planned.axes, None, tensors)
     return result if out is None else _copied(result, out)
+
+
+def _sum(value: Any, axis: int) -> Any:
+    """Sum over an axis: by kernels of its own, or as a product with ones."""
+    if not isinstance(value, np.ndarray):
+        value = value.resolve_neg()
+    elif type(value) is np.ndarray:
+        value = _array_likes.prepared(value, value.dtype)
+    result = _core.sum(value, axis)
+    if result is not NotImplemented:
+        return result
+    last = [x for x in range(value.ndim) if x != axis] + [axis]
+    tensor = not isinstance(value, np.ndarray)
+    ones = _stretched_one(value.dtype, value.shape[axis])
+    return matmul(_viewed(value, tuple(last), None, tensor), ones)
 
 
 def _diagonal(layout: Layout, sizes: dict[str, int]) -> Layout:

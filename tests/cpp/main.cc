@@ -22,7 +22,9 @@ int main() {
     testing::test_microkernels(*entry.kernels);
     testing::test_row_kernels(*entry.kernels);
     testing::test_element_kernels(*entry.kernels);
+    testing::test_sum_kernels(*entry.kernels);
     testing::test_drivers(*entry.kernels);
+    testing::test_sums(*entry.kernels);
     testing::test_dtypes(*entry.kernels);
     testing::test_backward(*entry.kernels);
     testing::test_training(*entry.kernels);

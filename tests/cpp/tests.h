@@ -19,9 +19,12 @@ bool has_fma(const KernelSet& set);
 void test_microkernels(const KernelSet& set);
 void test_row_kernels(const KernelSet& set);
 void test_element_kernels(const KernelSet& set);
+void test_sum_kernels(const KernelSet& set);
 // The drivers with the kernels in use. Prints a digest of each product: every ISA with FMA has the
 // same ones, on whatever machine.
 void test_drivers(const KernelSet& set);
+// Sums with the kernels in use: the bits of their definition.
+void test_sums(const KernelSet& set);
 // Products of every other arithmetic.
 void test_dtypes(const KernelSet& set);
 // The drivers of the backward pass with the kernels in use. Prints digests, too.
