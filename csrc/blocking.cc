@@ -50,7 +50,7 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std
   const Kernel& tall = kernels.front();
   // With one or two values of k all that takes time is writing C, which long pieces of a few rows
   // do faster than short ones of many: 1000 x 1 x 1000 by a quarter.
-  if (k <= 2 && n >= 8 * tall.nr && kernels.size() > 1) return kernels[1];
+  if (k <= 2 && n >= std::int64_t{8} * tall.nr && kernels.size() > 1) return kernels[1];
   const bool small = k < tall.kr || m * n < tall.break_even * (m + n);
   return tall.break_even > 0 && small && kernels.size() > 1 ? *tall.plain : tall;
 }

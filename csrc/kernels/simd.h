@@ -130,21 +130,24 @@ struct Simd {
 
   // 16 bytes of each of the rows that are so many bytes apart, side by side.
   HOTLOOPS_INLINE static V load_lanes(const void* p, [[maybe_unused]] int64_t stride) {
+#if defined(__x86_64__)
     [[maybe_unused]] const auto row = [=](int i) HOTLOOPS_LAMBDA_INLINE {
-      return static_cast<const char*>(p) + i * stride;
+      const char* from = static_cast<const char*>(p) + i * stride;
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     };
+#endif
 #if defined(__AVX512F__)
     if constexpr (Bytes == 64) {
-      __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i*)row(0)));
-      v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)row(1)), 1);
-      v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)row(2)), 2);
-      return (V)_mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)row(3)), 3);
+      __m512i v = _mm512_castsi128_si512(row(0));
+      v = _mm512_inserti32x4(v, row(1), 1);
+      v = _mm512_inserti32x4(v, row(2), 2);
+      return reinterpret_cast<V>(_mm512_inserti32x4(v, row(3), 3));
     }
 #endif
 #if defined(__AVX2__)
     if constexpr (Bytes == 32) {
-      const __m256i v = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i*)row(0)));
-      return (V)_mm256_inserti128_si256(v, _mm_loadu_si128((const __m128i*)row(1)), 1);
+      return reinterpret_cast<V>(
+          _mm256_inserti128_si256(_mm256_castsi128_si256(row(0)), row(1), 1));
     }
 #endif
     return load(static_cast<const T*>(p));

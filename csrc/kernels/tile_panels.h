@@ -128,13 +128,15 @@ class TilePanels {
 
   // As many of these contiguous columns as fill tiles, if there is a way; how many that are.
   static int pack_columns(Form& form, const T* columns, int64_t stride, int cols, char* to) {
-    int col = 0;
     if constexpr (requires { form.b_columns(columns, stride, to); }) {
+      int col = 0;
       for (; col + kTileCols <= cols; col += kTileCols, to += kTileBytes) {
         form.b_columns(columns + col * stride, stride * static_cast<int64_t>(sizeof(T)), to);
       }
+      return col;
+    } else {
+      return 0;
     }
-    return col;
   }
 
   // Rows of contiguous values, of an operand that has none.
