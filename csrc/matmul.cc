@@ -6,6 +6,7 @@
 
 #include "blocking.h"
 #include "dot_products.h"
+#include "in_place.h"
 #include "product.h"
 #include "threads.h"
 #include "workspace.h"

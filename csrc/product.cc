@@ -28,18 +28,15 @@
 
 #include <algorithm>
 #include <complex>
-#include <cstdlib>
 
 #include "in_passing.h"
+#include "in_place.h"
 #include "view.h"
 
 namespace hotloops {
 namespace {
 
 constexpr std::int64_t kMaxTileBytes = 4096;
-constexpr std::int64_t kRowsOfSums = 1024;
-
-std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, 64); }
 
 template <class T>
 void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols, void* dst,
@@ -61,49 +58,6 @@ auto copy_tile(std::int64_t size, int parts) {
   return size == 4 ? copy_tile_of<float> : copy_tile_of<double>;
 }
 
-// What a thread needs behind its panels: for one tile's operands as the plain kernel has them
-// packed, and for what is pending.
-std::int64_t tail_bytes(const Kernel& kernel) {
-  std::int64_t bytes = aligned(kernel.pending_bytes);
-  if (kernel.panels.suit != nullptr) {
-    const Panels& panels = kernel.plain->panels;
-    bytes += aligned(panels.a_bytes) + b_panel_bytes(panels, kernel.kc);
-  }
-  return bytes;
-}
-
-// A tile of operands where they are, in the kc values of k from `k` on; all but which rows and
-// columns.
-Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
-  return {.kc = kc,
-          .rows = 0,
-          .cols = 0,
-          .a = nullptr,
-          .a_row_stride = args.a.row_stride,
-          .a_col_stride = args.a.col_stride,
-          .b = nullptr,
-          .b_stride = args.b.row_stride,
-          .packed_b = nullptr,
-          .pending = nullptr,
-          .c = nullptr,
-          .c_stride = args.c.row_stride,
-          .accumulate = k > 0,
-          .epilogue = {},
-          .narrow_c = nullptr,
-          .narrow_c_stride = args.c.row_stride,
-          .narrow_type = args.narrowing.type,
-          .copy_from = nullptr,
-          .copy_to = nullptr,
-          .fetch = {}};
-}
-
-// The block of B that is in use: kc rows of k from `k` on, columns [first_col, end_col). Columns
-// are counted with the plan's lead.
-struct BlockOfB {
-  std::int64_t k, kc;
-  std::int64_t first_col, end_col;
-};
-
 class Product {
  public:
   Product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
@@ -114,10 +68,10 @@ class Product {
         team_(team),
         n_(plan.lead + args.n),
         a_panel_(a_panels),
-        next_a_panel_(a_panels + aligned(kernel_.panels.a_bytes)),
-        own_b_panel_(a_panels + 2 * aligned(kernel_.panels.a_bytes)),
+        next_a_panel_(a_panels + in_lines(kernel_.panels.a_bytes)),
+        own_b_panel_(a_panels + 2 * in_lines(kernel_.panels.a_bytes)),
         plain_panels_(a_panels + plan.a_bytes - tail_bytes(kernel_)),
-        pending_(a_panels + plan.a_bytes - aligned(kernel_.pending_bytes)),
+        pending_(a_panels + plan.a_bytes - in_lines(kernel_.pending_bytes)),
         sums_(shared),
         b_panels_(shared + plan.sums_bytes) {}
 
@@ -135,9 +89,7 @@ class Product {
   }
 
  private:
-  [[nodiscard]] Range rows_of(std::int64_t panel) const {
-    return part(args_.m, 1, plan_.row_panels, panel);
-  }
+  [[nodiscard]] Range rows_of(std::int64_t panel) const { return plan_.rows_of(args_, panel); }
 
   [[nodiscard]] PanelInProgress panel_of_a(std::int64_t k, std::int64_t panel, std::int64_t tiles,
                                            void* packed) const {
@@ -180,7 +132,7 @@ class Product {
     Range own = part(cols.size(), kernel_.nr, grid_.rows, team_.index / grid_.cols);
     own = {.begin = cols.begin + own.begin, .end = cols.begin + own.end};
 
-    if (plan_.in_place) return run_in_place(b, cols);
+    if (plan_.in_place) return run_in_place(plan_, args_, panels_, b, cols);
     in_sight_ = next_block_of_b(b, own, cols);
     for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
       PanelInProgress next = next_panel_of_a(b, panel, cols);
@@ -226,35 +178,6 @@ class Product {
     in_sight.row_stride *= kernel_.parts;
     return {kernel_.b_type, in_sight, depth / kernel_.parts, std::min(own.size(), args_.n - col),
             panels_.size() * ceil_div(cols.size(), kernel_.nr)};
-  }
-
-  // All tiles of this thread where nothing is packed. What run_tiles decides for each of them takes
-  // longer than multiplying, if there are only a few values of k.
-  void run_in_place(const BlockOfB& b, Range cols) const {
-    const Epilogue epilogue = b.k + b.kc == args_.k ? args_.epilogue : Epilogue{};
-    const void* first_b = from(args_.b, b.k, 0, kernel_.b_type).data;
-    Tile tile = tile_in_place(args_, b.k, b.kc);
-    RunTile run = nullptr;
-    Range rows{.begin = 0, .end = rows_of(panels_.begin).begin};
-    for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
-      rows = {.begin = rows.end, .end = rows_of(panel).end};
-      const std::int64_t in_c = rows.begin * args_.c.row_stride;
-      tile.a = from(args_.a, rows.begin, b.k, kernel_.a_type).data;
-      for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
-        const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
-        const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel_.nr, cols.end);
-        const std::int64_t j = begin - plan_.lead;
-        if (tile.rows != rows.size() || tile.cols != end - begin) {
-          tile.rows = static_cast<int>(rows.size());
-          tile.cols = static_cast<int>(end - begin);
-          run = kernel_.choose(tile.rows, tile.cols, Operands::in_place);
-        }
-        tile.b = at(first_b, j, kernel_.b_type);
-        tile.c = at(args_.c.data, in_c + j, kernel_.dtype);
-        tile.epilogue = from(epilogue, j, in_c + j, kernel_.dtype);
-        run(tile);
-      }
-    }
   }
 
   // A panel of A times some columns of the block of B, which are packed if they have not been.
@@ -369,7 +292,7 @@ class Product {
       b = {.data = unpacked, .row_stride = kernel_.nr, .col_stride = 1};
     }
     void* a_panel = plain_panels_;
-    void* b_panel = plain_panels_ + aligned(plain.panels.a_bytes);
+    void* b_panel = plain_panels_ + in_lines(plain.panels.a_bytes);
     plain.panels.pack_b(piece_of(b, tile.kc, tile.cols, b_panel));
     tile.a = a_panel;
     tile.b = b_panel;
@@ -451,98 +374,7 @@ class Product {
   alignas(64) std::byte sums_of_tile_[kMaxTileBytes];  // where there is only one block of k
 };
 
-// Bytes that rows so far apart span.
-std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, ElementType type) {
-  return rows * std::abs(stride) * size_of(type);
-}
-
-// How many columns to put before C's first one for the tiles to begin at cache lines; 0 where that
-// cannot be or does not pay. NumPy aligns large arrays to 16 bytes only, and a tile whose rows
-// straddle lines takes 3 to 5 % longer; the tile more in each row of tiles takes half of one's
-// time.
-std::int64_t choose_lead(const Kernel& kernel, const View& c, std::int64_t n) {
-  constexpr std::int64_t kLine = 64;
-  constexpr std::int64_t kWorthwhileTiles = 24;
-  const std::int64_t size = size_of(kernel.dtype) * kernel.parts;
-  const auto misalignment =
-      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(c.data) % kLine);
-  if (n < kWorthwhileTiles * kernel.nr || c.col_stride != 1 ||
-      c.row_stride * size_of(kernel.dtype) % kLine != 0 || misalignment % size != 0) {
-    return 0;
-  }
-  return misalignment / size_of(kernel.dtype) % kernel.nr;  // a tile may be narrower than a line
-}
-
 }  // namespace
-
-Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
-    : kernel(&the_kernel), row_panels(ceil_div(args.m, the_kernel.mr)) {
-  const Panels& panels = the_kernel.panels;
-  const std::int64_t kc = std::min(args.k, the_kernel.kc);
-  const bool packed = args.packed_b.data != nullptr;
-  lead = packed || args.narrows() ? 0 : choose_lead(the_kernel, args.c, args.n);
-  nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
-
-  // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
-  // half of L1, where no two of its lines compete for a set more than others do; B's in a part of
-  // L2 that few pages cover.
-  const CacheSizes& caches = cache_sizes();
-  const bool b_in_rows = args.b.col_stride == 1;
-  const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
-  const bool is_complex = the_kernel.parts > 1;
-  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close || is_complex);
-  b_kept = !b_in_place && !packed && row_panels > 1;
-  const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
-  const bool a_close =
-      (args.a.col_stride == 1
-           ? span_bytes(the_kernel.mr, args.a.row_stride, the_kernel.a_type)
-           : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
-  // The microkernel has no words for packing B while reading A in place. That for complex operands
-  // has both in place, or none.
-  a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
-  if (is_complex) a_in_place = b_in_place;
-
-  group = row_panels;
-  if (args.narrows() && args.k > the_kernel.kc) {
-    group = std::min<std::int64_t>(row_panels, kRowsOfSums / the_kernel.mr);
-    sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
-  }
-
-  in_place = a_in_place && b_in_place && args.c.col_stride == 1;
-  few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&
-              row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
-  if (few_tiles) return;
-
-  const std::int64_t b_panel = b_panel_bytes(panels, kc);
-  if (!a_in_place) a_bytes = 2 * aligned(panels.a_bytes);
-  if (!b_in_place && !packed && !b_kept) a_bytes = 2 * aligned(panels.a_bytes) + b_panel;
-  a_bytes += tail_bytes(the_kernel);
-  shared_bytes = aligned(sums_bytes);
-  if (b_kept) shared_bytes += ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;
-}
-
-FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
-  const Kernel& kernel = *plan.kernel;
-  FewTiles few;
-  for (std::int64_t panel = 0; panel < plan.row_panels; ++panel) {
-    const Range rows = part(args.m, 1, plan.row_panels, panel);
-    for (std::int64_t j = 0; j < args.n; j += kernel.nr) {
-      const auto height = static_cast<int>(rows.size());
-      const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
-      const std::int64_t in_c = rows.begin * args.c.row_stride + j;
-      Tile tile = tile_in_place(args, 0, args.k);
-      tile.rows = height;
-      tile.cols = width;
-      tile.a = from(args.a, rows.begin, 0, kernel.a_type).data;
-      tile.b = from(args.b, 0, j, kernel.b_type).data;
-      tile.c = at(args.c.data, in_c, kernel.dtype);
-      tile.epilogue = from(args.epilogue, j, in_c, kernel.dtype);
-      few.slots[few.count++].run = {.tile = tile,
-                                    .run = kernel.choose(height, width, Operands::in_place)};
-    }
-  }
-  return few;
-}
 
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
                  std::byte* shared) {

@@ -1,0 +1,84 @@
+#include "in_place.h"
+
+#include <algorithm>
+
+#include "view.h"
+
+namespace hotloops {
+
+Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
+  return {.kc = kc,
+          .rows = 0,
+          .cols = 0,
+          .a = nullptr,
+          .a_row_stride = args.a.row_stride,
+          .a_col_stride = args.a.col_stride,
+          .b = nullptr,
+          .b_stride = args.b.row_stride,
+          .packed_b = nullptr,
+          .pending = nullptr,
+          .c = nullptr,
+          .c_stride = args.c.row_stride,
+          .accumulate = k > 0,
+          .epilogue = {},
+          .narrow_c = nullptr,
+          .narrow_c_stride = args.c.row_stride,
+          .narrow_type = args.narrowing.type,
+          .copy_from = nullptr,
+          .copy_to = nullptr,
+          .fetch = {}};
+}
+
+void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
+                  Range cols) {
+  const Kernel& kernel = *plan.kernel;
+  const Epilogue epilogue = b.k + b.kc == args.k ? args.epilogue : Epilogue{};
+  const void* first_b = from(args.b, b.k, 0, kernel.b_type).data;
+  Tile tile = tile_in_place(args, b.k, b.kc);
+  RunTile run = nullptr;
+  Range rows{.begin = 0, .end = plan.rows_of(args, panels.begin).begin};
+  for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    rows = {.begin = rows.end, .end = plan.rows_of(args, panel).end};
+    const std::int64_t in_c = rows.begin * args.c.row_stride;
+    tile.a = from(args.a, rows.begin, b.k, kernel.a_type).data;
+    for (std::int64_t col = cols.begin; col < cols.end; col += kernel.nr) {
+      const std::int64_t begin = std::max(b.first_col + col, plan.lead);
+      const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel.nr, cols.end);
+      const std::int64_t j = begin - plan.lead;
+      if (tile.rows != rows.size() || tile.cols != end - begin) {
+        tile.rows = static_cast<int>(rows.size());
+        tile.cols = static_cast<int>(end - begin);
+        run = kernel.choose(tile.rows, tile.cols, Operands::in_place);
+      }
+      tile.b = at(first_b, j, kernel.b_type);
+      tile.c = at(args.c.data, in_c + j, kernel.dtype);
+      tile.epilogue = from(epilogue, j, in_c + j, kernel.dtype);
+      run(tile);
+    }
+  }
+}
+
+FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
+  const Kernel& kernel = *plan.kernel;
+  FewTiles few;
+  for (std::int64_t panel = 0; panel < plan.row_panels; ++panel) {
+    const Range rows = part(args.m, 1, plan.row_panels, panel);
+    for (std::int64_t j = 0; j < args.n; j += kernel.nr) {
+      const auto height = static_cast<int>(rows.size());
+      const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
+      const std::int64_t in_c = rows.begin * args.c.row_stride + j;
+      Tile tile = tile_in_place(args, 0, args.k);
+      tile.rows = height;
+      tile.cols = width;
+      tile.a = from(args.a, rows.begin, 0, kernel.a_type).data;
+      tile.b = from(args.b, 0, j, kernel.b_type).data;
+      tile.c = at(args.c.data, in_c, kernel.dtype);
+      tile.epilogue = from(args.epilogue, j, in_c, kernel.dtype);
+      few.slots[few.count++].run = {.tile = tile,
+                                    .run = kernel.choose(height, width, Operands::in_place)};
+    }
+  }
+  return few;
+}
+
+}  // namespace hotloops

@@ -1,0 +1,46 @@
+// Products of operands that are read where they are: small ones, and those of a few values of k.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "kernel.h"
+#include "matmul.h"
+#include "plan.h"
+
+namespace hotloops {
+
+// A tile of operands where they are, in the kc values of k from `k` on; all but which rows and
+// columns.
+Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
+
+// All tiles of these row panels and columns of the block, where nothing is packed. What the driver
+// decides for each tile otherwise takes longer than multiplying a few values of k.
+void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
+                  Range cols);
+
+// The tiles of a product of a few, each with its microkernel. Many such products, as a batch of
+// small matrices has, are these tiles with other addresses: what run_product decides anew takes as
+// long as a product of 16x16.
+struct FewTiles {
+  struct Run {
+    Tile tile;
+    RunTile run;
+  };
+  // Not initialised: that of all would take as long as a product of 4x4.
+  union Slot {
+    Run run;
+    Slot() {}  // NOLINT(modernize-use-equals-default): deleted then
+  };
+  int count = 0;
+  std::array<Slot, kMostFewTiles> slots;
+
+  [[nodiscard]] std::span<Slot> used() {
+    return std::span(slots).first(static_cast<std::size_t>(count));
+  }
+};
+FewTiles few_tiles(const Plan& plan, const MatmulArgs& args);
+
+}  // namespace hotloops

@@ -1,0 +1,91 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace hotloops {
+namespace {
+
+// Rows of C whose sums are kept where they are to be narrowed: with more, B is packed less often.
+constexpr std::int64_t kRowsOfSums = 1024;
+
+// Bytes that rows so far apart span.
+std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, ElementType type) {
+  return rows * std::abs(stride) * size_of(type);
+}
+
+// How many columns to put before C's first one for the tiles to begin at cache lines; 0 where that
+// cannot be or does not pay. NumPy aligns large arrays to 16 bytes only, and a tile whose rows
+// straddle lines takes 3 to 5 % longer; the tile more in each row of tiles takes half of one's
+// time.
+std::int64_t choose_lead(const Kernel& kernel, const View& c, std::int64_t n) {
+  constexpr std::int64_t kLine = 64;
+  constexpr std::int64_t kWorthwhileTiles = 24;
+  const std::int64_t size = size_of(kernel.dtype) * kernel.parts;
+  const auto misalignment =
+      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(c.data) % kLine);
+  if (n < kWorthwhileTiles * kernel.nr || c.col_stride != 1 ||
+      c.row_stride * size_of(kernel.dtype) % kLine != 0 || misalignment % size != 0) {
+    return 0;
+  }
+  return misalignment / size_of(kernel.dtype) % kernel.nr;  // a tile may be narrower than a line
+}
+
+}  // namespace
+
+std::int64_t tail_bytes(const Kernel& kernel) {
+  std::int64_t bytes = in_lines(kernel.pending_bytes);
+  if (kernel.panels.suit != nullptr) {
+    const Panels& panels = kernel.plain->panels;
+    bytes += in_lines(panels.a_bytes) + b_panel_bytes(panels, kernel.kc);
+  }
+  return bytes;
+}
+
+Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
+    : kernel(&the_kernel), row_panels(ceil_div(args.m, the_kernel.mr)) {
+  const Panels& panels = the_kernel.panels;
+  const std::int64_t kc = std::min(args.k, the_kernel.kc);
+  const bool packed = args.packed_b.data != nullptr;
+  lead = packed || args.narrows() ? 0 : choose_lead(the_kernel, args.c, args.n);
+  nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
+
+  // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
+  // half of L1, where no two of its lines compete for a set more than others do; B's in a part of
+  // L2 that few pages cover.
+  const CacheSizes& caches = cache_sizes();
+  const bool b_in_rows = args.b.col_stride == 1;
+  const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
+  const bool is_complex = the_kernel.parts > 1;
+  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close || is_complex);
+  b_kept = !b_in_place && !packed && row_panels > 1;
+  const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
+  const bool a_close =
+      (args.a.col_stride == 1
+           ? span_bytes(the_kernel.mr, args.a.row_stride, the_kernel.a_type)
+           : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
+  // The microkernel has no words for packing B while reading A in place. That for complex operands
+  // has both in place, or none.
+  a_in_place = !panels.always && (!a_read_often || a_close) && (b_in_place || packed || !b_in_rows);
+  if (is_complex) a_in_place = b_in_place;
+
+  group = row_panels;
+  if (args.narrows() && args.k > the_kernel.kc) {
+    group = std::min<std::int64_t>(row_panels, kRowsOfSums / the_kernel.mr);
+    sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
+  }
+
+  in_place = a_in_place && b_in_place && args.c.col_stride == 1;
+  few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&
+              row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
+  if (few_tiles) return;
+
+  const std::int64_t b_panel = b_panel_bytes(panels, kc);
+  if (!a_in_place) a_bytes = 2 * in_lines(panels.a_bytes);
+  if (!b_in_place && !packed && !b_kept) a_bytes = 2 * in_lines(panels.a_bytes) + b_panel;
+  a_bytes += tail_bytes(the_kernel);
+  shared_bytes = in_lines(sums_bytes);
+  if (b_kept) shared_bytes += ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;
+}
+
+}  // namespace hotloops

@@ -1,0 +1,53 @@
+// How a product is to be computed: what is packed, what is read where it is, and in which blocks.
+
+#pragma once
+
+#include <cstdint>
+
+#include "blocking.h"
+#include "matmul.h"
+
+namespace hotloops {
+
+// Bytes in whole cache lines.
+constexpr std::int64_t in_lines(std::int64_t bytes) { return round_up(bytes, 64); }
+
+// What a thread needs behind its panels: for one tile's operands as the plain kernel has them
+// packed, and for what is pending.
+std::int64_t tail_bytes(const Kernel& kernel);
+
+inline constexpr std::int64_t kMostFewTiles = 16;
+
+// How products of one shape and layout are computed, and the packing buffers that follow from it.
+struct Plan {
+  const Kernel* kernel;
+  std::int64_t row_panels;  // C is cut into so many panels of nearly equal height
+  std::int64_t lead;        // columns before the first one that tiles are aligned to
+  std::int64_t nc;          // columns of B in one block
+  bool a_in_place, b_in_place;
+  bool in_place;  // both, and C in rows
+  bool b_kept;    // packed panels of B are kept for the panels of A that follow
+  // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are
+  // kept from one block of k to the next.
+  std::int64_t group;
+  std::int64_t sums_bytes = 0;
+  std::int64_t a_bytes = 0;       // of each thread
+  std::int64_t shared_bytes = 0;  // of all threads of a team together: such sums, panels of B
+
+  bool few_tiles;  // at most kMostFewTiles, of operands as they are, over one block of k
+
+  Plan(const Kernel& kernel, const MatmulArgs& args);
+
+  [[nodiscard]] Range rows_of(const MatmulArgs& args, std::int64_t panel) const {
+    return part(args.m, 1, row_panels, panel);
+  }
+};
+
+// The block of B that is in use: kc rows of k from `k` on, columns [first_col, end_col). Columns
+// are counted with the plan's lead.
+struct BlockOfB {
+  std::int64_t k, kc;
+  std::int64_t first_col, end_col;
+};
+
+}  // namespace hotloops
