@@ -7,9 +7,8 @@
 namespace hotloops {
 namespace {
 
-// Rows that are worth reading the columns again, from L1 and L2, for each four of them. With more,
-// transposing B into panels once costs less.
-constexpr std::int64_t kMostRows = 8;
+// Sums of a few rows and two vectors of columns.
+constexpr std::int64_t kMaxColumnBytes = std::int64_t{kColumnsRows} * 2 * 64;
 
 // Blocks of k whose sums are kept until they are added in order.
 constexpr std::int64_t kRound = 4096;
@@ -20,30 +19,39 @@ bool is_trivial(const Epilogue& epilogue) {
 }
 
 bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
-  return args.m == 1 && args.n == kernel.parts && args.k >= 2 * kKc && args.a.col_stride == 1 &&
-         args.b.row_stride == 1 && is_trivial(args.epilogue);
+  return kernel.dots->block_sums != nullptr && args.m == 1 && args.n == kernel.parts &&
+         args.k >= 2 * kKc && args.a.col_stride == 1 && args.b.row_stride == 1 &&
+         is_trivial(args.epilogue);
 }
 
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
-  return args.m <= kMostRows && args.n >= kernel.dots->lanes && args.b.row_stride == 1 &&
-         args.c.col_stride == 1;
+  return args.m <= kernel.dots->most_rows && args.n >= kernel.dots->lanes &&
+         args.b.row_stride == 1 && args.c.col_stride == 1;
 }
 
 void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, int vectors) {
   const DType dtype = kernel.dtype;
   const ConstView b = from(args.b, 0, j, kernel.b_type);
+  const std::int64_t cols = std::int64_t{vectors} * kernel.dots->lanes;
+  alignas(64) std::byte sums[kMaxColumnBytes];  // that are to be narrowed
   for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
     const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
     const std::int64_t in_c = i * args.c.row_stride + j;
-    kernel.dots->columns[rows - 1][vectors - 1]({.k = args.k,
-                                                 .a = from(args.a, i, 0, kernel.a_type).data,
-                                                 .a_row_stride = args.a.row_stride,
-                                                 .a_col_stride = args.a.col_stride,
-                                                 .b = b.data,
-                                                 .b_col_stride = b.col_stride,
-                                                 .c = at(args.c.data, in_c, dtype),
-                                                 .c_stride = args.c.row_stride,
-                                                 .epilogue = from(args.epilogue, j, in_c, dtype)});
+    void* c = at(args.c.data, in_c, args.c_type(kernel));
+    kernel.dots->columns[rows - 1][vectors - 1](
+        {.k = args.k,
+         .a = from(args.a, i, 0, kernel.a_type).data,
+         .a_row_stride = args.a.row_stride,
+         .a_col_stride = args.a.col_stride,
+         .b = b.data,
+         .b_col_stride = b.col_stride,
+         .c = args.narrows() ? sums : c,
+         .c_stride = args.narrows() ? cols : args.c.row_stride,
+         .epilogue = from(args.epilogue, j, in_c, dtype)});
+    for (std::int64_t row = 0; args.narrows() && row < rows; ++row) {
+      args.narrowing.row(cols, at(sums, row * cols, dtype),
+                         at(c, row * args.c.row_stride, args.narrowing.type));
+    }
   }
 }
 

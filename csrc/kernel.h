@@ -132,7 +132,10 @@ inline constexpr int kColumnsRows = 4;
 inline constexpr int kMaxLanes = 8;
 struct DotKernels {
   int lanes;  // values in a vector
-  // By rows - 1; for columns of one vector and of two.
+  // So many rows of A are worth reading the columns again, from L1 and L2, for each kColumnsRows of
+  // them. With more, transposing B into panels once costs less.
+  int most_rows;
+  // By rows - 1, up to most_rows; for columns of one vector and of two.
   void (*columns[kColumnsRows][2])(const Columns&);
   // One chain for each of `lanes` blocks of kKc values that follow each other.
   void (*block_sums)(const void* a, const void* b, void* sums);

@@ -75,7 +75,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
   }
 
-  in_place = a_in_place && b_in_place && args.c.col_stride == 1;
+  in_place = a_in_place && b_in_place && args.c.col_stride == 1 && !args.narrows();
   few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&
               row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
   if (few_tiles) return;

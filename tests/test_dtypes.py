@@ -336,6 +336,21 @@ def test_rows_are_the_same_alone(kind: Kind) -> None:
 
 
 @pytest.mark.usefixtures("any_isa")
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_rows_are_the_same_alone_where_products_are_subnormal(dtype: str | None) -> None:
+    bfloat16 = ml_dtypes.bfloat16
+    a, b = (
+        (normal(seed, shape, np.float32) * np.float32(2.0**-63)).astype(bfloat16)
+        for seed, shape in ((1, (40, 1300)), (2, (1300, 150)))
+    )
+    c = hotloops.matmul(a, b, dtype=dtype)
+    assert (c != 0).any()
+    for rows in (1, 2, 3, 5):
+        for right in (b, np.asfortranarray(b), np.repeat(b, 2, axis=1)[:, ::2]):
+            assert_same_bits(hotloops.matmul(a[:rows], right, dtype=dtype), c[:rows])
+
+
+@pytest.mark.usefixtures("any_isa")
 @each_half_kind
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_change_no_bits(kind: Kind, layout: str) -> None:

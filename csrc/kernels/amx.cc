@@ -4,6 +4,7 @@
 #include "kernels/splitting.h"
 #include "kernels/tile_burst.h"
 #include "kernels/tile_microkernel.h"
+#include "kernels/tile_rows.h"
 
 namespace hotloops::amx {
 namespace {
@@ -59,6 +60,43 @@ void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
   }
 }
 
+// One row of bfloat16, and a few whose columns of B lie along k, without tiles.
+void set_rows_of_bf16(KernelSet& set) {
+  auto& kernels = set.matmul[static_cast<int>(Arithmetic::bf16)];
+  constexpr int64_t kKcOfTiles = kPanelBytes / TilePanels<Bf16Tiles::Form>::kStepBytes * kRowStep;
+  for (Kernel& kernel : kernels) kernel.dots = &kBf16Dots<kKcOfTiles>;
+  using Row = Bf16RowKernel<128>;
+  Kernel& one = kernels[kTileShapes - 1];
+  constexpr int64_t kStep = 4;  // columns that pack transposes together
+  one = {.isa = Isa::amx,
+         .arithmetic = Arithmetic::bf16,
+         .a_type = ElementType::bf16,
+         .b_type = ElementType::bf16,
+         .parts = 1,
+         .dtype = DType::f32,
+         .mr = 1,
+         .nr = Row::kNr,
+         .kr = 1,
+         .kc = kKcOfTiles,
+         .panels = {.pack_a = &Row::pack_a,
+                    .pack_b = &Row::pack_b,
+                    .unpack_b = nullptr,
+                    .a_bytes = kKcOfTiles * 2,
+                    .b_head_bytes = 0,
+                    .b_step_bytes = kStep * Row::kNr * 2,
+                    .k_step = kStep,
+                    .always = false,
+                    .suit = nullptr},
+         .choose = &Row::choose,
+         .dots = kernels[0].dots,
+         .plain = nullptr,
+         .break_even = 0,
+         .pending_bytes = 0,
+         .begin = nullptr,
+         .finish = nullptr,
+         .end = nullptr};
+}
+
 }  // namespace
 
 void set_tiles(KernelSet& set) {
@@ -66,6 +104,7 @@ void set_tiles(KernelSet& set) {
   set_kernel<QuarteredKernel, Bf16x3>(set, Arithmetic::bf16x3, 28);
   set_kernel<QuarteredKernel, Bf16x1>(set, Arithmetic::bf16x1, 20);
   set_kernel<QuarteredKernel, Bf16Tiles>(set, Arithmetic::bf16, 0);
+  set_rows_of_bf16(set);
   set_kernel<QuarteredKernel, Float16Tiles>(set, Arithmetic::f16, 0);
   set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, Arithmetic::i8, 0);
   set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, Arithmetic::u8, 0);

@@ -21,6 +21,29 @@ HOTLOOPS_INLINE typename S::V gather(const typename S::T* p, int64_t stride) {
   return v;
 }
 
+// The end of `columns`: the sums with the epilogue to C.
+template <class S, int Rows, int Groups>
+HOTLOOPS_INLINE void finish_columns(const Columns& task, const typename S::V (&sum)[Rows][Groups]) {
+  using T = typename S::T;
+  using V = typename S::V;
+  T* c = static_cast<T*>(task.c);
+  const T* bias = static_cast<const T*>(task.epilogue.bias);
+  const T* residual = static_cast<const T*>(task.epilogue.residual);
+  for (int i = 0; i < Rows; ++i, c += task.c_stride) {
+    for (int g = 0; g < Groups; ++g) {
+      const int j = g * S::lanes;
+      V value = sum[i][g];
+      if (bias != nullptr) value += S::load(bias + j);
+      if (residual != nullptr) value += S::load(residual + i * task.c_stride + j);
+      if (task.epilogue.activation == Activation::relu) value = relu<S>(value);
+      S::store(c + j, value);
+    }
+    if (task.epilogue.activation > Activation::relu) {
+      activate_row<S>(task.epilogue.activation, Groups * S::lanes, c, c);
+    }
+  }
+}
+
 // `Rows` rows of A times Groups * S::lanes columns of B.
 template <class S, int Rows, int Groups>
 void columns(const Columns& task) {
@@ -66,22 +89,7 @@ void columns(const Columns& task) {
     }
   }
 
-  T* c = static_cast<T*>(task.c);
-  const T* bias = static_cast<const T*>(task.epilogue.bias);
-  const T* residual = static_cast<const T*>(task.epilogue.residual);
-  for (int i = 0; i < Rows; ++i, c += task.c_stride) {
-    for (int g = 0; g < Groups; ++g) {
-      const int j = g * S::lanes;
-      V value = sum[i][g];
-      if (bias != nullptr) value += S::load(bias + j);
-      if (residual != nullptr) value += S::load(residual + i * task.c_stride + j);
-      if (task.epilogue.activation == Activation::relu) value = relu<S>(value);
-      S::store(c + j, value);
-    }
-    if (task.epilogue.activation > Activation::relu) {
-      activate_row<S>(task.epilogue.activation, Groups * S::lanes, c, c);
-    }
-  }
+  finish_columns<S, Rows, Groups>(task, sum);
 }
 
 // Calls add(x, y) with the values of a and of b at some next places of S::lanes blocks of kKc
@@ -151,6 +159,7 @@ inline constexpr int kDotBytes = S::lanes > 8 ? 32 : sizeof(typename S::V);
 
 template <class S>
 inline constexpr DotKernels kDotKernels = {.lanes = S::lanes,
+                                           .most_rows = 8,
                                            .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},
                                                        {&columns<S, 2, 1>, &columns<S, 2, 2>},
                                                        {&columns<S, 3, 1>, &columns<S, 3, 2>},

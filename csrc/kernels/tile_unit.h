@@ -62,7 +62,7 @@ HOTLOOPS_INLINE void tile_store(void* p) {
 }
 
 // C += A B for pairs of bfloat16, in float32. Within an instruction, even and odd values of k are
-// summed apart; subnormal operands, products and sums count as zero.
+// summed apart, each in fused multiply-adds; subnormal operands and sums count as zero.
 struct DotBf16 {
   template <int C, int A, int B>
   HOTLOOPS_INLINE static void run() {
