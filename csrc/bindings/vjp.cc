@@ -179,10 +179,17 @@ py::object dense_pullback_arrays(py::handle x_object, py::handle kernel_object,
   return py::make_tuple(std::move(grad_x), std::move(grad_kernel), std::move(grad_bias));
 }
 
+// Whether there are kernels for the gradients of layers of such operands.
+py::object has_gradients(py::handle object) {
+  Array x;
+  return py::bool_(view(object, x));
+}
+
 }  // namespace
 
 void register_vjp(py::module_& m) {
   static PyMethodDef methods[] = {
+      method<has_gradients, 1>("has_gradients", "has_gradients(x: object, /) -> bool"),
       method<activation_grad_arrays, 3>("activation_grad",
                                         "activation_grad(activation: object, saved: object, "
                                         "grad_y: object, /) -> typing.Any"),

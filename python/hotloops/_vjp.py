@@ -101,7 +101,9 @@ def dense_vjp(
     >>> grad_bias
     array([1., 0., 2.])
     """
-    y, saved = _dense_forward(x, kernel, bias, activation)
+    y: Any = NotImplemented
+    if _core.has_gradients(x):
+        y, saved = _dense_forward(x, kernel, bias, activation)
     if y is NotImplemented:
         return _dense_vjp_of_others(x, kernel, bias, activation)
     has_bias = bias is not None
