@@ -17,19 +17,15 @@ namespace hotloops::HOTLOOPS_ISA {
 using RowVector = Simd<float, 64>;
 inline constexpr int kRowStep = 32;
 
-// While it lives, subnormal numbers are zero, as for the tile unit. What is computed in between
-// should be behind a call: the compiler does not know of this.
-class FlushSubnormals {
- public:
-  FlushSubnormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | kFlush); }
-  ~FlushSubnormals() { _mm_setcsr(saved_); }
-  FlushSubnormals(const FlushSubnormals&) = delete;
-  FlushSubnormals& operator=(const FlushSubnormals&) = delete;
-
- private:
-  static constexpr unsigned kFlush = 0x8040;  // flush to zero, denormals are zero
-  unsigned saved_;
-};
+// From here to _mm_setcsr() of what is returned, subnormal numbers are zero, as for the tile unit.
+// What is computed in between should be behind a call: the compiler does not know of this. (No
+// object does it, whose destructor would bring exceptions into the leaf.)
+inline unsigned flush_subnormals() {
+  constexpr unsigned kFlush = 0x8040;  // flush to zero, denormals are zero
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before | kFlush);
+  return before;
+}
 
 // The values of A that a step takes, with zeros behind them.
 HOTLOOPS_INLINE void widen_step(const uint16_t* a, int64_t stride, int64_t n, float* to) {
@@ -123,10 +119,9 @@ void bf16_columns(const Columns& task) {
   V sum[Rows][Groups] = {};
   for (int64_t k = 0; k < task.k; k += Kc) {
     V block[Rows][Groups];
-    {
-      const FlushSubnormals flush;
-      sum_column_block<Rows, Groups>(task, k, task.k - k < Kc ? task.k - k : Kc, block);
-    }
+    const unsigned mode = flush_subnormals();
+    sum_column_block<Rows, Groups>(task, k, task.k - k < Kc ? task.k - k : Kc, block);
+    _mm_setcsr(mode);
     for (int i = 0; i < Rows; ++i) {
       for (int g = 0; g < Groups; ++g) sum[i][g] = k == 0 ? block[i][g] : sum[i][g] + block[i][g];
     }
@@ -151,10 +146,9 @@ class Bf16Row : Microkernel<RowVector, 1, Nv, StridedA, Whole, false, PanelNr> {
   template <bool InPlace>
   static void run(const Tile& tile) {
     V acc[1][Nv];
-    {
-      const FlushSubnormals flush;
-      sum_block(tile, InPlace ? tile.a_col_stride : 1, acc);
-    }
+    const unsigned mode = flush_subnormals();
+    sum_block(tile, InPlace ? tile.a_col_stride : 1, acc);
+    _mm_setcsr(mode);
     Base::finish(tile, tile.cols - (Nv - 1) * S::lanes, acc);
   }
 
