@@ -62,7 +62,7 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
   const Kernel& kernel = *plan.kernel;
   FewTiles few;
   for (std::int64_t panel = 0; panel < plan.row_panels; ++panel) {
-    const Range rows = part(args.m, 1, plan.row_panels, panel);
+    const Range rows = plan.rows_of(args, panel);
     for (std::int64_t j = 0; j < args.n; j += kernel.nr) {
       const auto height = static_cast<int>(rows.size());
       const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
