@@ -112,6 +112,7 @@ void set_tiles(KernelSet& set) {
   set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, Arithmetic::u8i8, 0);
   set_kernel<ShiftedKernel, Int16Tiles>(set, Arithmetic::i16, 8);
   set_kernel<ShiftedKernel, Int32Tiles>(set, Arithmetic::i32, 8);
+  set_kernel<ShiftedKernel, Int64Tiles>(set, Arithmetic::i64, 8);
   // Pairs of bfloat16 of magnitudes from 1 to 2, whose sums stay finite.
   set.tile_burst[static_cast<int>(TileProduct::bf16)] =
       &tile_burst<DotBf16, 32, 0x807f807f, 0x3f803f80>;

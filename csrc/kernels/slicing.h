@@ -1,10 +1,12 @@
-// Integers of 16 and 32 bits by the unit's products of bytes.
+// Integers of 16, 32 and 64 bits by the unit's products of bytes.
 //
 // x = sum of x_i 2^(8 i), with bytes x_i; a b = sum of a_i b_j 2^(8 (i + j)). Products of one shift
 // i + j are summed in an accumulator of their own, modulo 2^32, and the accumulators are put
 // together when they are stored. Modulo 2^32 nothing is left of a shift of four bytes or more, so
 // that ten of sixteen products remain for 32 bits, all of them unsigned. For 16 bits, whose exact
-// sums may be wanted, there are four products, and the upper bytes are signed.
+// sums may be wanted, there are four products, and the upper bytes are signed. For 64 bits there
+// are 36 in two passes, of four shifts each; a block of k is short enough that no sum of eight
+// products of bytes leaves 32 bits.
 
 #pragma once
 
@@ -15,7 +17,7 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
-// The bytes of integers, each a piece of its own.
+// The bytes of integers of up to 32 bits, each a piece of its own.
 template <class Element, ElementType Type>
 struct SlicedForm {
   using T = Element;
@@ -73,6 +75,118 @@ struct SlicedForm {
   }
 };
 
+// Those of 64 bits, transposed by bytes. A step's values of k are in another order than in memory,
+// for both operands: byte 8 i + j of a piece's row is of value i + 8 j.
+struct SlicedLongForm {
+  using T = uint64_t;
+  static constexpr ElementType kType = ElementType::i64;
+  static constexpr int kStep = kTileRowBytes;
+  static constexpr int kPieces = 8;
+  static constexpr int kTiles = 1;
+
+  explicit SlicedLongForm(const Piece&) {}
+  void note(const Piece&) {}
+
+  HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
+    V x[8], y[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) x[j] = load(row + 8 * j, n - 8 * j);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      y[j] = zip_low(x[j], x[j + 4]);
+      y[j + 4] = zip_high(x[j], x[j + 4]);
+    }
+    // Vectors 0 to 3 have the even values of i from here on, and 4 to 7 the odd ones.
+#pragma GCC unroll 2
+    for (int odd = 0; odd < 8; odd += 4) {
+#pragma GCC unroll 2
+      for (int j = odd; j < odd + 2; ++j) {
+        x[j] = zip_low(y[j], y[j + 2]);
+        x[j + 2] = zip_high(y[j], y[j + 2]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 8; j += 2) {
+      y[j] = zip_low(x[j], x[j + 1]);
+      y[j + 1] = zip_high(x[j], x[j + 1]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j, to += 2 * kTileBytes) {
+      _mm512_storeu_si512(to, _mm512_maskz_unpacklo_epi64(kEach64, y[j], y[j + 4]));
+      _mm512_storeu_si512(to + kTileBytes, _mm512_maskz_unpackhi_epi64(kEach64, y[j], y[j + 4]));
+    }
+  }
+
+  HOTLOOPS_INLINE void b_row(const T* rows, int64_t stride, int depth, int p, int cols, char* to) {
+    // In each 16 bytes, of two columns: the first two of four, and the last two.
+    V x[4], y[4];
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      const int k = value_at(4 * p + q);
+      const T* from = rows + k * stride;
+      __builtin_prefetch(from + kTileCols);
+      const V left = load(from, k < depth ? cols : 0);
+      const V right = load(from + 8, k < depth ? cols - 8 : 0);
+      x[q] = _mm512_maskz_shuffle_i64x2(kEach64, left, right, 0x88);
+      y[q] = _mm512_maskz_shuffle_i64x2(kEach64, left, right, 0xdd);
+    }
+    Group low[4], high[4];
+    zip_four(x, low, high);
+    zip_four(y, low + 2, high + 2);
+    transpose_lanes<Groups>(low);
+    transpose_lanes<Groups>(high);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      __builtin_memcpy(to + i * kTileBytes, &low[i], sizeof low[i]);
+      __builtin_memcpy(to + (i + 4) * kTileBytes, &high[i], sizeof high[i]);
+    }
+  }
+
+  static T b_value(const char* column, int k) {
+    const int place = k % 8 * 8 + k / 8;
+    T value = 0;
+    for (int i = 0; i < kPieces; ++i) {
+      const char byte = column[i * kTileBytes + place / 4 * kTileRowBytes + place % 4];
+      value |= static_cast<T>(static_cast<uint8_t>(byte)) << (8 * i);
+    }
+    return value;
+  }
+
+ private:
+  using V = __m512i;
+  using Groups = Simd<float, 64>;  // of four bytes
+  using Group = Groups::V;
+  static constexpr __mmask8 kEach64 = 0xff;
+  static constexpr __mmask64 kEachByte = ~__mmask64{0};
+
+  // Which value of a step the byte of a row is of.
+  static constexpr int value_at(int byte) { return byte / 8 + byte % 8 * 8; }
+
+  HOTLOOPS_INLINE static V load(const T* p, int n) {
+    if (n >= 8) return _mm512_loadu_si512(p);
+    return _mm512_maskz_loadu_epi64(static_cast<__mmask8>(n <= 0 ? 0 : (1U << n) - 1), p);
+  }
+
+  // In each 16 bytes, bytes of a's and b's first or second value by turns.
+  HOTLOOPS_INLINE static V zip_low(V a, V b) { return _mm512_maskz_unpacklo_epi8(kEachByte, a, b); }
+  HOTLOOPS_INLINE static V zip_high(V a, V b) {
+    return _mm512_maskz_unpackhi_epi8(kEachByte, a, b);
+  }
+
+  // Of four vectors' first values (in [0]) and second ones (in [1]): the groups of their lower
+  // bytes, and those of their upper ones.
+  HOTLOOPS_INLINE static void zip_four(const V (&x)[4], Group* low, Group* high) {
+    const V first_02 = zip_low(x[0], x[2]);
+    const V first_13 = zip_low(x[1], x[3]);
+    const V second_02 = zip_high(x[0], x[2]);
+    const V second_13 = zip_high(x[1], x[3]);
+    low[0] = reinterpret_cast<Group>(zip_low(first_02, first_13));
+    high[0] = reinterpret_cast<Group>(zip_high(first_02, first_13));
+    low[1] = reinterpret_cast<Group>(zip_low(second_02, second_13));
+    high[1] = reinterpret_cast<Group>(zip_high(second_02, second_13));
+  }
+};
+
 // Products of a step. Four registers hold accumulators, by shift; in the other four, three of B's
 // pieces stay, and eight loads serve ten products.
 struct Int32Tiles {
@@ -99,6 +213,58 @@ struct Int32Tiles {
     Dot::run<2, 4, 7>();
     tile_load<5>(b + 3 * kTileBytes);
     Dot::run<3, 4, 5>();
+  }
+};
+
+// The sums of shifts 0 to 3, and then those of 4 to 7.
+struct Int64Tiles {
+  using Form = SlicedLongForm;
+  static constexpr int kShifts = 8;
+
+  HOTLOOPS_INLINE static void multiply(const char* a, const char* b) { Int32Tiles::multiply(a, b); }
+
+  HOTLOOPS_INLINE static void multiply_high(const char* a, const char* b) {
+    load_pair<4>(a, 0);
+    load_pair<6>(b, 3);
+    products<0 + 3>();
+    load_pair<6>(b, 1);
+    products<0 + 1>();
+    load_pair<6>(b, 2);
+    products<0 + 2>();
+    load_pair<4>(a, 1);
+    products<1 + 2>();
+    load_pair<6>(b, 0);
+    products<1 + 0>();
+    load_pair<6>(b, 1);
+    products<1 + 1>();
+    load_pair<4>(a, 2);
+    products<2 + 1>();
+    load_pair<6>(b, 0);
+    products<2 + 0>();
+    load_pair<4>(a, 3);
+    products<3 + 0>();
+  }
+
+ private:
+  // Pieces 2 pair and 2 pair + 1 of an operand.
+  template <int First>
+  HOTLOOPS_INLINE static void load_pair(const char* pieces, int pair) {
+    tile_load<First>(pieces + 2 * pair * kTileBytes);
+    tile_load<First + 1>(pieces + (2 * pair + 1) * kTileBytes);
+  }
+
+  // Of a pair of A's pieces and one of B's, those whose shift, from 2 pairs to 2 pairs + 2, is
+  // wanted.
+  template <int Pairs>
+  HOTLOOPS_INLINE static void products() {
+    using Dot = DotInt8<false, false>;
+    constexpr int kLeast = 2 * Pairs - 4;
+    if constexpr (kLeast >= 0) {
+      Dot::run<kLeast, 4, 6>();
+      Dot::run<kLeast + 1, 4, 7>();
+      Dot::run<kLeast + 1, 5, 6>();
+    }
+    if constexpr (kLeast + 2 < 4) Dot::run<kLeast + 2, 5, 7>();
   }
 };
 

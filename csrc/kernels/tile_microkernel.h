@@ -26,7 +26,7 @@ namespace hotloops::HOTLOOPS_ISA {
 
 // A tile whose sums wait for their way to C.
 struct alignas(64) PendingTile {
-  uint32_t sums[4][kTileRows][kTileCols];  // one accumulator after the other
+  uint32_t sums[8][kTileRows][kTileCols];  // one accumulator after the other
   Tile tile;
   bool any;
   bool plain;  // of full width, without an epilogue
@@ -58,6 +58,27 @@ struct Shifted {
 #pragma GCC unroll 4
     for (int i = 1; i < Shifts; ++i) sum += S::load(pending.sums[i][row]) << (8 * i);
     return sum;
+  }
+};
+
+// The same for 64 bits. Of the upper four shifts' sums, 32 bits are left.
+template <>
+struct Shifted<8> {
+  using S = Simd<uint64_t, 64>;
+  static constexpr int kRows = kTileRows;
+  static constexpr int kCols = kTileCols;
+
+  HOTLOOPS_INLINE static S::V load(const PendingTile& pending, int row, int col) {
+    using Half = Simd<uint32_t, 32>;
+    S::V sum = {};
+    Half::V high = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const Half::V low = Half::load(&pending.sums[i][row][col]);
+      sum += __builtin_convertvector(low, S::V) << (8 * i);
+      high += Half::load(&pending.sums[i + 4][row][col]) << (8 * i);
+    }
+    return sum + (__builtin_convertvector(high, S::V) << 32);
   }
 };
 
@@ -186,42 +207,52 @@ HOTLOOPS_INLINE void keep_awake() {
   asm volatile("" ::"v"(v));
 }
 
-// Runs all steps of a tile, a pair of the panels' each, and between them finishes the pending one.
-template <class Sums, class Form, class Multiply>
-HOTLOOPS_INLINE void run_steps(const Tile& tile, Multiply multiply) {
+// Clears the accumulators and runs step(index, a, b) for all steps of a tile, a pair of the panels'
+// each.
+template <class Form, class Step>
+HOTLOOPS_INLINE void each_step(const Tile& tile, Step step) {
   constexpr int64_t kStepBytes = TilePanels<Form>::kStepBytes;
-  const PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
   const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
   const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
+  tile_zero<0>();
+  tile_zero<1>();
+  tile_zero<2>();
+  tile_zero<3>();
+  for (int64_t k = 0; k < tile.kc; k += Form::kStep) {
+    keep_awake();
+    step(a, b);
+    a += kStepBytes;
+    b += kStepBytes;
+  }
+}
+
+// The same, and between the steps the pending tile is finished.
+template <class Sums, class Form, class Multiply>
+HOTLOOPS_INLINE void run_steps(const Tile& tile, Multiply multiply) {
+  const PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
   const bool narrows = tile.narrow_c != nullptr && !tile.accumulate;
   const char* c = static_cast<const char*>(narrows ? tile.narrow_c : tile.c);
+  constexpr int64_t kSize = sizeof(typename Sums::S::T);
   const int64_t c_stride =
-      narrows ? tile.narrow_c_stride * size_of(tile.narrow_type) : tile.c_stride * 4;
+      narrows ? tile.narrow_c_stride * size_of(tile.narrow_type) : tile.c_stride * kSize;
   const int steps = static_cast<int>((tile.kc + Form::kStep - 1) / Form::kStep);
   const int rows_pending = pending.any ? pending.tile.rows : 0;
   // By the step: rows of the pending tile, and rows of C to be fetched.
   const int rows_a_step = (Sums::kRows - 1 + steps) / (steps == 0 ? 1 : steps);
   int row = 0;
-  tile_zero<0>();
-  tile_zero<1>();
-  tile_zero<2>();
-  tile_zero<3>();
-  for (int step = 0; step < steps; ++step) {
+  each_step<Form>(tile, [&](const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE {
     const int end = row + rows_a_step;
     if (row < rows_pending) {
       finish_rows<Sums>(pending, row, end < rows_pending ? end : rows_pending);
     }
     for (; row < end && row < tile.rows; ++row) {
-      for (int byte = 0; byte < 4 * Sums::kCols; byte += 64) __builtin_prefetch(c + byte);
-      __builtin_prefetch(c + 4 * Sums::kCols - 1);
+      for (int byte = 0; byte < kSize * Sums::kCols; byte += 64) __builtin_prefetch(c + byte);
+      __builtin_prefetch(c + kSize * Sums::kCols - 1);
       c += c_stride;
     }
     row = end;
-    keep_awake();
     multiply(a, b);
-    a += kStepBytes;
-    b += kStepBytes;
-  }
+  });
   if (steps == 0 && rows_pending > 0) finish_rows<Sums>(pending, 0, rows_pending);
 }
 
@@ -298,12 +329,22 @@ class ShiftedKernel {
   static void run(const Tile& tile) {
     run_steps<Sums, typename Scheme::Form>(
         tile, [](const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE { Scheme::multiply(a, b); });
-    PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
-    tile_store<0>(pending.sums[0]);
-    tile_store<1>(pending.sums[1]);
-    tile_store<2>(pending.sums[2]);
-    tile_store<3>(pending.sums[3]);
+    store(tile, 0);
+    if constexpr (Scheme::kShifts > 4) {
+      each_step<typename Scheme::Form>(tile,
+                                       [](const char* a, const char* b)
+                                           HOTLOOPS_LAMBDA_INLINE { Scheme::multiply_high(a, b); });
+      store(tile, 4);
+    }
     leave_pending<Sums>(tile);
+  }
+
+  HOTLOOPS_INLINE static void store(const Tile& tile, int shift) {
+    PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
+    tile_store<0>(pending.sums[shift]);
+    tile_store<1>(pending.sums[shift + 1]);
+    tile_store<2>(pending.sums[shift + 2]);
+    tile_store<3>(pending.sums[shift + 3]);
   }
 };
 

@@ -10,34 +10,40 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
+// The transpose of each 16 bytes of as many vectors as they have values: 4 x 4 or 2 x 2.
+template <class S>
+HOTLOOPS_INLINE void transpose_lanes(typename S::V* x) {
+  using V = typename S::V;
+  if constexpr (sizeof(typename S::T) == 8) {
+    const V low = S::zip_low(x[0], x[1]);
+    x[1] = S::zip_high(x[0], x[1]);
+    x[0] = low;
+  } else {
+    using Pairs = Simd<double, sizeof(V)>;
+    using P = typename Pairs::V;
+    const P low_01 = reinterpret_cast<P>(S::zip_low(x[0], x[1]));
+    const P low_23 = reinterpret_cast<P>(S::zip_low(x[2], x[3]));
+    const P high_01 = reinterpret_cast<P>(S::zip_high(x[0], x[1]));
+    const P high_23 = reinterpret_cast<P>(S::zip_high(x[2], x[3]));
+    x[0] = reinterpret_cast<V>(Pairs::zip_low(low_01, low_23));
+    x[1] = reinterpret_cast<V>(Pairs::zip_high(low_01, low_23));
+    x[2] = reinterpret_cast<V>(Pairs::zip_low(high_01, high_23));
+    x[3] = reinterpret_cast<V>(Pairs::zip_high(high_01, high_23));
+  }
+}
+
 // The next 16 bytes of S::lanes rows, so many bytes apart: x[e] has each row's e-th value.
 template <class S>
 struct Transposed {
-  using T = typename S::T;
   using V = typename S::V;
-  static constexpr int kDepth = 16 / sizeof(T);
+  static constexpr int kDepth = 16 / sizeof(typename S::T);
 
   HOTLOOPS_INLINE Transposed(const void* p, int64_t stride) {
-    V rows[kDepth];
 #pragma GCC unroll 4
     for (int i = 0; i < kDepth; ++i) {
-      rows[i] = S::load_lanes(static_cast<const char*>(p) + i * stride, kDepth * stride);
+      x[i] = S::load_lanes(static_cast<const char*>(p) + i * stride, kDepth * stride);
     }
-    if constexpr (kDepth == 2) {
-      x[0] = S::zip_low(rows[0], rows[1]);
-      x[1] = S::zip_high(rows[0], rows[1]);
-    } else {
-      using Pairs = Simd<double, sizeof(V)>;
-      using P = typename Pairs::V;
-      const P low_01 = reinterpret_cast<P>(S::zip_low(rows[0], rows[1]));
-      const P low_23 = reinterpret_cast<P>(S::zip_low(rows[2], rows[3]));
-      const P high_01 = reinterpret_cast<P>(S::zip_high(rows[0], rows[1]));
-      const P high_23 = reinterpret_cast<P>(S::zip_high(rows[2], rows[3]));
-      x[0] = reinterpret_cast<V>(Pairs::zip_low(low_01, low_23));
-      x[1] = reinterpret_cast<V>(Pairs::zip_high(low_01, low_23));
-      x[2] = reinterpret_cast<V>(Pairs::zip_low(high_01, high_23));
-      x[3] = reinterpret_cast<V>(Pairs::zip_high(high_01, high_23));
-    }
+    transpose_lanes<S>(x);
   }
 
   V x[kDepth];
