@@ -7,6 +7,8 @@
 #pragma once
 
 #include <stdint.h>
+
+#include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -154,38 +156,8 @@ struct Simd {
   }
 
   // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.
-  HOTLOOPS_INLINE static V zip_low(V a, V b) {
-    if constexpr (lanes == 16) {
-      return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13,
-                                     29);
-    } else if constexpr (lanes == 8 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
-    } else if constexpr (lanes == 8) {
-      return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
-    } else if constexpr (lanes == 4 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    } else if constexpr (lanes == 4) {
-      return __builtin_shufflevector(a, b, 0, 4, 2, 6);
-    } else {
-      return __builtin_shufflevector(a, b, 0, 2);
-    }
-  }
-  HOTLOOPS_INLINE static V zip_high(V a, V b) {
-    if constexpr (lanes == 16) {
-      return __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
-                                     31);
-    } else if constexpr (lanes == 8 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
-    } else if constexpr (lanes == 8) {
-      return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
-    } else if constexpr (lanes == 4 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    } else if constexpr (lanes == 4) {
-      return __builtin_shufflevector(a, b, 1, 5, 3, 7);
-    } else {
-      return __builtin_shufflevector(a, b, 1, 3);
-    }
-  }
+  HOTLOOPS_INLINE static V zip_low(V a, V b) { return zip<0>(a, b, Indices{}); }
+  HOTLOOPS_INLINE static V zip_high(V a, V b) { return zip<kInLane / 2>(a, b, Indices{}); }
 
   // Each pair of values the other way round.
   HOTLOOPS_INLINE static V swap_pairs(V v) {
@@ -238,6 +210,16 @@ struct Simd {
       if constexpr (sizeof(T) == 8) root[i] = __builtin_sqrt(v[i]);
     }
     return root;
+  }
+
+ private:
+  static constexpr int kInLane = 16 / static_cast<int>(sizeof(T));
+  using Indices = std::make_integer_sequence<int, lanes>;
+
+  template <int First, int... I>
+  HOTLOOPS_INLINE static V zip(V a, V b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(
+        a, b, (I / kInLane * kInLane + First + I % kInLane / 2 + I % 2 * lanes)...);
   }
 };
 

@@ -14,6 +14,7 @@
 #include "kernels/simd.h"
 #include "kernels/tile_panels.h"
 #include "kernels/tile_unit.h"
+#include "kernels/transposed.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
@@ -88,32 +89,40 @@ struct SlicedLongForm {
   void note(const Piece&) {}
 
   HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
+    T whole[kStep] = {};
+    if (n < kStep) {
+      __builtin_memcpy(whole, row, static_cast<size_t>(n) * sizeof(T));
+      row = whole;
+    }
     V x[8], y[8];
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) x[j] = load(row + 8 * j, n - 8 * j);
+    for (int j = 0; j < 8; ++j) __builtin_memcpy(&x[j], row + 8 * j, sizeof x[j]);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      y[j] = zip_low(x[j], x[j + 4]);
-      y[j + 4] = zip_high(x[j], x[j + 4]);
+      y[j] = Bytes::zip_low(x[j], x[j + 4]);
+      y[j + 4] = Bytes::zip_high(x[j], x[j + 4]);
     }
     // Vectors 0 to 3 have the even values of i from here on, and 4 to 7 the odd ones.
 #pragma GCC unroll 2
     for (int odd = 0; odd < 8; odd += 4) {
 #pragma GCC unroll 2
       for (int j = odd; j < odd + 2; ++j) {
-        x[j] = zip_low(y[j], y[j + 2]);
-        x[j + 2] = zip_high(y[j], y[j + 2]);
+        x[j] = Bytes::zip_low(y[j], y[j + 2]);
+        x[j + 2] = Bytes::zip_high(y[j], y[j + 2]);
       }
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 8; j += 2) {
-      y[j] = zip_low(x[j], x[j + 1]);
-      y[j + 1] = zip_high(x[j], x[j + 1]);
+      y[j] = Bytes::zip_low(x[j], x[j + 1]);
+      y[j + 1] = Bytes::zip_high(x[j], x[j + 1]);
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j, to += 2 * kTileBytes) {
-      _mm512_storeu_si512(to, _mm512_maskz_unpacklo_epi64(kEach64, y[j], y[j + 4]));
-      _mm512_storeu_si512(to + kTileBytes, _mm512_maskz_unpackhi_epi64(kEach64, y[j], y[j + 4]));
+      const auto even = reinterpret_cast<Eights::V>(y[j]);
+      const auto odd = reinterpret_cast<Eights::V>(y[j + 4]);
+      const Eights::V pieces[2] = {Eights::zip_low(even, odd), Eights::zip_high(even, odd)};
+      __builtin_memcpy(to, &pieces[0], sizeof pieces[0]);
+      __builtin_memcpy(to + kTileBytes, &pieces[1], sizeof pieces[1]);
     }
   }
 
@@ -122,19 +131,24 @@ struct SlicedLongForm {
     V x[4], y[4];
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) {
-      const int k = value_at(4 * p + q);
-      const T* from = rows + k * stride;
-      __builtin_prefetch(from + kTileCols);
-      const V left = load(from, k < depth ? cols : 0);
-      const V right = load(from + 8, k < depth ? cols - 8 : 0);
-      x[q] = _mm512_maskz_shuffle_i64x2(kEach64, left, right, 0x88);
-      y[q] = _mm512_maskz_shuffle_i64x2(kEach64, left, right, 0xdd);
+      const int byte = 4 * p + q;
+      const int k = byte / 8 + byte % 8 * 8;
+      const T* row = rows + k * stride;
+      __builtin_prefetch(row + kTileCols);
+      T whole[kTileCols] = {};
+      if (k >= depth || cols < kTileCols) {
+        if (k < depth) __builtin_memcpy(whole, row, static_cast<size_t>(cols) * sizeof(T));
+        row = whole;
+      }
+      constexpr int64_t kApart = 4 * sizeof(T);
+      x[q] = Bytes::load_lanes(row, kApart);
+      y[q] = Bytes::load_lanes(row + 2, kApart);
     }
-    Group low[4], high[4];
+    Fours::V low[4], high[4];
     zip_four(x, low, high);
     zip_four(y, low + 2, high + 2);
-    transpose_lanes<Groups>(low);
-    transpose_lanes<Groups>(high);
+    transpose_lanes<Fours>(low);
+    transpose_lanes<Fours>(high);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       __builtin_memcpy(to + i * kTileBytes, &low[i], sizeof low[i]);
@@ -143,47 +157,32 @@ struct SlicedLongForm {
   }
 
   static T b_value(const char* column, int k) {
-    const int place = k % 8 * 8 + k / 8;
+    const int byte = k % 8 * 8 + k / 8;
     T value = 0;
     for (int i = 0; i < kPieces; ++i) {
-      const char byte = column[i * kTileBytes + place / 4 * kTileRowBytes + place % 4];
-      value |= static_cast<T>(static_cast<uint8_t>(byte)) << (8 * i);
+      const char piece = column[i * kTileBytes + byte / 4 * kTileRowBytes + byte % 4];
+      value |= static_cast<T>(static_cast<uint8_t>(piece)) << (8 * i);
     }
     return value;
   }
 
  private:
-  using V = __m512i;
-  using Groups = Simd<float, 64>;  // of four bytes
-  using Group = Groups::V;
-  static constexpr __mmask8 kEach64 = 0xff;
-  static constexpr __mmask64 kEachByte = ~__mmask64{0};
+  using Bytes = Simd<uint8_t, 64>;
+  using Fours = Simd<float, 64>;
+  using Eights = Simd<double, 64>;
+  using V = Bytes::V;
 
-  // Which value of a step the byte of a row is of.
-  static constexpr int value_at(int byte) { return byte / 8 + byte % 8 * 8; }
-
-  HOTLOOPS_INLINE static V load(const T* p, int n) {
-    if (n >= 8) return _mm512_loadu_si512(p);
-    return _mm512_maskz_loadu_epi64(static_cast<__mmask8>(n <= 0 ? 0 : (1U << n) - 1), p);
-  }
-
-  // In each 16 bytes, bytes of a's and b's first or second value by turns.
-  HOTLOOPS_INLINE static V zip_low(V a, V b) { return _mm512_maskz_unpacklo_epi8(kEachByte, a, b); }
-  HOTLOOPS_INLINE static V zip_high(V a, V b) {
-    return _mm512_maskz_unpackhi_epi8(kEachByte, a, b);
-  }
-
-  // Of four vectors' first values (in [0]) and second ones (in [1]): the groups of their lower
-  // bytes, and those of their upper ones.
-  HOTLOOPS_INLINE static void zip_four(const V (&x)[4], Group* low, Group* high) {
-    const V first_02 = zip_low(x[0], x[2]);
-    const V first_13 = zip_low(x[1], x[3]);
-    const V second_02 = zip_high(x[0], x[2]);
-    const V second_13 = zip_high(x[1], x[3]);
-    low[0] = reinterpret_cast<Group>(zip_low(first_02, first_13));
-    high[0] = reinterpret_cast<Group>(zip_high(first_02, first_13));
-    low[1] = reinterpret_cast<Group>(zip_low(second_02, second_13));
-    high[1] = reinterpret_cast<Group>(zip_high(second_02, second_13));
+  // Of four vectors, each 16 bytes' first value (in [0]) and second one (in [1]): the fours of
+  // their lower bytes, and those of their upper ones.
+  HOTLOOPS_INLINE static void zip_four(const V (&x)[4], Fours::V* low, Fours::V* high) {
+    const V first_02 = Bytes::zip_low(x[0], x[2]);
+    const V first_13 = Bytes::zip_low(x[1], x[3]);
+    const V second_02 = Bytes::zip_high(x[0], x[2]);
+    const V second_13 = Bytes::zip_high(x[1], x[3]);
+    low[0] = reinterpret_cast<Fours::V>(Bytes::zip_low(first_02, first_13));
+    high[0] = reinterpret_cast<Fours::V>(Bytes::zip_high(first_02, first_13));
+    low[1] = reinterpret_cast<Fours::V>(Bytes::zip_low(second_02, second_13));
+    high[1] = reinterpret_cast<Fours::V>(Bytes::zip_high(second_02, second_13));
   }
 };
 
