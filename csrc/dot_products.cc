@@ -26,7 +26,8 @@ bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
 
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
   return args.m <= kernel.dots->most_rows && args.n >= kernel.dots->lanes &&
-         args.b.row_stride == 1 && args.c.col_stride == 1;
+         args.b.row_stride == 1 && args.c.col_stride == 1 &&
+         (kernel.dots->any_company || args.n % kernel.dots->lanes == 0);
 }
 
 void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, int vectors) {
@@ -47,7 +48,8 @@ void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, i
          .b_col_stride = b.col_stride,
          .c = args.narrows() ? sums : c,
          .c_stride = args.narrows() ? cols : args.c.row_stride,
-         .epilogue = from(args.epilogue, j, in_c, dtype)});
+         .epilogue = from(args.epilogue, j, in_c, dtype),
+         .swapped = args.swapped});
     for (std::int64_t row = 0; args.narrows() && row < rows; ++row) {
       args.narrowing.row(cols, at(sums, row * cols, dtype),
                          at(c, row * args.c.row_stride, args.narrowing.type));

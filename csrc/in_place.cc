@@ -24,6 +24,7 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
           .narrow_c = nullptr,
           .narrow_c_stride = args.c.row_stride,
           .narrow_type = args.narrowing.type,
+          .swapped = args.swapped,
           .copy_from = nullptr,
           .copy_to = nullptr,
           .fetch = {}};

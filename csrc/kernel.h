@@ -107,6 +107,7 @@ struct Tile {
   void* narrow_c;
   std::int64_t narrow_c_stride;
   ElementType narrow_type;
+  bool swapped;  // A and B have changed places: see Kernel::commutes
 
   // Work for the tiles to come, done in passing, so that nobody has to wait for memory: kc values
   // to be copied, kc a multiple of kCopyStep; kc values each to be fetched. Null: nothing.
@@ -125,6 +126,7 @@ struct Columns {
   void* c;
   std::int64_t c_stride;
   Epilogue epilogue;
+  bool swapped;  // A and B have changed places: see Kernel::commutes
 };
 
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
@@ -132,6 +134,9 @@ inline constexpr int kColumnsRows = 4;
 inline constexpr int kMaxLanes = 8;
 struct DotKernels {
   int lanes;  // values in a vector
+  // Columns have the same bits in whatever company, so that those which fill no vector may come
+  // with some that have been.
+  bool any_company;
   // So many rows of A are worth reading the columns again, from L1 and L2, for each kColumnsRows of
   // them. With more, transposing B into panels once costs less.
   int most_rows;
@@ -205,6 +210,9 @@ struct Kernel {
   // many tiles: a choice for each, behind the call, took 100 cycles of 3600. Null in the place of a
   // kernel that an ISA has not.
   RunTile (*choose)(int rows, int cols, Operands operands);
+  // A B has the bits of B' A' transposed. Where it has not, a column vector may still take the
+  // place of a row: kernels of one row are told.
+  bool commutes;
   const DotKernels* dots;  // for what tiles are not made for, or null
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
   // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to

@@ -47,9 +47,11 @@ struct Batch {
     // the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
     // Of complex operands the parts of B would come first, in another order.
+    const bool column = args.n == 1 && args.m > 1;
     const bool may_swap = kernel.a_type == kernel.b_type && kernel.parts == 1 &&
-                          args.epilogue.bias == nullptr && args.packed_b.data == nullptr;
-    if ((columns || (args.n == 1 && args.m > 1)) && may_swap) transpose();
+                          (kernel.commutes || column) && args.epilogue.bias == nullptr &&
+                          args.packed_b.data == nullptr;
+    if ((columns || column) && may_swap) transpose();
     if (kernel.parts > 1) count_parts(kernel.parts);
   }
 
@@ -94,6 +96,7 @@ struct Batch {
   void transpose() {
     std::swap(args.m, args.n);
     std::swap(args.a, args.b);
+    args.swapped = true;
     std::swap(args.a.row_stride, args.a.col_stride);
     std::swap(args.b.row_stride, args.b.col_stride);
     std::swap(args.c.row_stride, args.c.col_stride);

@@ -35,6 +35,7 @@ struct MatmulArgs {
   Epilogue epilogue;      // not softmax
   PackedView packed_b{};  // in place of b, for the one kernel that is to be chosen from
   Narrowing narrowing{};
+  bool swapped = false;  // for kernels that do not commute: B' A' is meant
 
   [[nodiscard]] bool narrows() const { return narrowing.row != nullptr; }
   [[nodiscard]] ElementType c_type(const Kernel& kernel) const {

@@ -154,6 +154,17 @@ def test_integers_are_exact_over_many_tiles(kind: Kind) -> None:
 
 
 @pytest.mark.usefixtures("any_isa")
+@each_integer_kind
+def test_a_row_of_integers_is_exact(kind: Kind) -> None:
+    for k, n in ((1, 1), (2, 7), (31, 8), (33, 31), (64, 70), (300, 257), (513, 300)):
+        a, b = operands(full_range, kind, (1, k, n))
+        spread = np.repeat(a, 3, axis=1)[:, ::3]
+        for left, right in ((a, b), (spread, b), (a, np.asfortranarray(b)), (spread, b[:, ::-1])):
+            assert_exact(kind, left, right)
+        assert_exact(kind, b.T, a.T)
+
+
+@pytest.mark.usefixtures("any_isa")
 def test_narrow_results_over_several_blocks_of_everything() -> None:
     a, b = operands(full_range, Kind("int8", "int8"), (1060, 1170, 1190))
     exact = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
@@ -348,6 +359,25 @@ def test_rows_are_the_same_alone_where_products_are_subnormal(dtype: str | None)
     for rows in (1, 2, 3, 5):
         for right in (b, np.asfortranarray(b), np.repeat(b, 2, axis=1)[:, ::2]):
             assert_same_bits(hotloops.matmul(a[:rows], right, dtype=dtype), c[:rows])
+
+
+@pytest.mark.usefixtures("any_isa")
+@each_half_kind
+@pytest.mark.parametrize("special", [None, np.nan, np.inf])
+def test_a_row_of_any_width_is_the_same_alone(kind: Kind, special: float | None) -> None:
+    for k, n in ((1, 1), (17, 33), (31, 64), (300, 1), (300, 7), (300, 161), (513, 96)):
+        a, b = operands(normal, kind, (5, k, n))
+        if special is not None:  # of B: one of A changes the bits of the rows beside it
+            b[k // 2, n // 3] = special
+        with np.errstate(all="ignore"):
+            c = hotloops.matmul(a, b, dtype=kind.dtype)
+            assert np.isnan(c).any() or np.isinf(c).any() or special is None
+            for right in (b, np.asfortranarray(b), np.repeat(b, 2, axis=1)[:, ::2]):
+                for row in range(5):
+                    alone = hotloops.matmul(a[row : row + 1], right, dtype=kind.dtype)
+                    assert_same_bits(alone, c[row : row + 1])
+                with hotloops.threads(3):
+                    assert_same_bits(hotloops.matmul(a[:1], right, dtype=kind.dtype), c[:1])
 
 
 @pytest.mark.usefixtures("any_isa")

@@ -13,6 +13,25 @@ namespace {
 // wait for L2.
 constexpr int64_t kPanelBytes = 36 << 10;
 
+// The values of k in a block: as many as a panel of A takes, or the plain kernel for what does not
+// suit tiles.
+template <class Form>
+constexpr int64_t block_of_k() {
+  const int64_t most = kPanelBytes / TilePanels<Form>::kStepBytes * Form::kStep;
+  if (requires { Form::suit; }) return most < kKc ? most : kKc;
+  return most;
+}
+
+// Sums of several products of pieces depend on their order, which is not that of B' A'.
+template <class Scheme>
+constexpr bool commutes() {
+  if constexpr (requires { Scheme::kOrder; }) {
+    return sizeof Scheme::kOrder == sizeof(Pieces);
+  } else {
+    return true;
+  }
+}
+
 // Tiles in place of AVX-512's `arithmetic` (or of f32, for a way to multiply float32 that AVX-512
 // has not). A few rows are left to it, which are limited by reading B, unless break_even is 0:
 // where tiles are as good at that, as for bytes; and where it matters to the bits which of the two
@@ -26,8 +45,7 @@ void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
   const auto& plain =
       own[0].choose != nullptr ? own : avx512::kKernels.matmul[static_cast<int>(Arithmetic::f32)];
   constexpr bool kMayNotSuit = requires { Form::suit; };
-  int64_t kc = kPanelBytes / Panels::kStepBytes * Form::kStep;
-  if (kMayNotSuit && kc > kKc) kc = kKc;  // the plain kernel takes no more
+  constexpr int64_t kc = block_of_k<Form>();
   auto& kernels = set.matmul[static_cast<int>(arithmetic)];
   for (int i = 0; i < kTileShapes; ++i) kernels[i] = plain[i];
   Kernel& kernel = kernels[0];
@@ -49,52 +67,30 @@ void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
       .suit = nullptr};
   if constexpr (kMayNotSuit) kernel.panels.suit = &Form::suit;
   kernel.choose = &K::choose;
+  kernel.commutes = commutes<Scheme>();
   kernel.plain = &plain[0];
   kernel.break_even = break_even;
   kernel.begin = &begin_product;
   kernel.end = &end_tiles;
   kernel.pending_bytes = sizeof(PendingTile);
   kernel.finish = &finish_pending<typename K::Sums>;
-  if (break_even == 0) {
-    for (int i = 1; i < kTileShapes; ++i) kernels[i] = kernel;
+  if (break_even > 0) return;
+  for (int i = 1; i < kTileShapes; ++i) {
+    if (plain[i].panels.always) kernels[i] = kernel;  // the others need not pack
   }
 }
 
-// One row of bfloat16, and a few whose columns of B lie along k, without tiles.
-void set_rows_of_bf16(KernelSet& set) {
-  auto& kernels = set.matmul[static_cast<int>(Arithmetic::bf16)];
-  constexpr int64_t kKcOfTiles = kPanelBytes / TilePanels<Bf16Tiles::Form>::kStepBytes * kRowStep;
-  for (Kernel& kernel : kernels) kernel.dots = &kBf16Dots<kKcOfTiles>;
-  using Row = Bf16RowKernel<128>;
-  Kernel& one = kernels[kTileShapes - 1];
-  constexpr int64_t kStep = 4;  // columns that pack transposes together
-  one = {.isa = Isa::amx,
-         .arithmetic = Arithmetic::bf16,
-         .a_type = ElementType::bf16,
-         .b_type = ElementType::bf16,
-         .parts = 1,
-         .dtype = DType::f32,
-         .mr = 1,
-         .nr = Row::kNr,
-         .kr = 1,
-         .kc = kKcOfTiles,
-         .panels = {.pack_a = &Row::pack_a,
-                    .pack_b = &Row::pack_b,
-                    .unpack_b = nullptr,
-                    .a_bytes = kKcOfTiles * 2,
-                    .b_head_bytes = 0,
-                    .b_step_bytes = kStep * Row::kNr * 2,
-                    .k_step = kStep,
-                    .always = false,
-                    .suit = nullptr},
-         .choose = &Row::choose,
-         .dots = kernels[0].dots,
-         .plain = nullptr,
-         .break_even = 0,
-         .pending_bytes = 0,
-         .begin = nullptr,
-         .finish = nullptr,
-         .end = nullptr};
+// One row of half types, and two of bfloat16 whose columns of B lie along k, without tiles.
+void set_rows_of_halves(KernelSet& set) {
+  constexpr int64_t kBf16Kc = block_of_k<Bf16Tiles::Form>();
+  constexpr int64_t kF16Kc = block_of_k<Float16Tiles::Form>();
+  auto& bf16 = set.matmul[static_cast<int>(Arithmetic::bf16)];
+  auto& f16 = set.matmul[static_cast<int>(Arithmetic::f16)];
+  for (Kernel& kernel : bf16) kernel.dots = &kBf16Dots<kBf16Kc>;
+  bf16[2] = make_row_kernel<HalfRowKernel<Bf16RowSums, kBf16Kc>>(Isa::amx, Arithmetic::bf16,
+                                                                 &kBf16Dots<kBf16Kc>);
+  f16[2] = make_row_kernel<HalfRowKernel<Float16RowSums, kF16Kc>>(Isa::amx, Arithmetic::f16,
+                                                                  &kFloat16Dots<kF16Kc>);
 }
 
 }  // namespace
@@ -104,8 +100,8 @@ void set_tiles(KernelSet& set) {
   set_kernel<QuarteredKernel, Bf16x3>(set, Arithmetic::bf16x3, 28);
   set_kernel<QuarteredKernel, Bf16x1>(set, Arithmetic::bf16x1, 20);
   set_kernel<QuarteredKernel, Bf16Tiles>(set, Arithmetic::bf16, 0);
-  set_rows_of_bf16(set);
   set_kernel<QuarteredKernel, Float16Tiles>(set, Arithmetic::f16, 0);
+  set_rows_of_halves(set);
   set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, Arithmetic::i8, 0);
   set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, Arithmetic::u8, 0);
   set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, Arithmetic::i8u8, 0);

@@ -159,6 +159,7 @@ inline constexpr int kDotBytes = S::lanes > 8 ? 32 : sizeof(typename S::V);
 
 template <class S>
 inline constexpr DotKernels kDotKernels = {.lanes = S::lanes,
+                                           .any_company = true,
                                            .most_rows = 8,
                                            .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},
                                                        {&columns<S, 2, 1>, &columns<S, 2, 2>},

@@ -8,6 +8,7 @@
 #include "kernels/elements.h"
 #include "kernels/microkernel.h"
 #include "kernels/narrow.h"
+#include "kernels/narrow_rows.h"
 #include "kernels/panels.h"
 #include "kernels/rows.h"
 #include "kernels/sums.h"
@@ -43,6 +44,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
                      .always = !in_place,
                      .suit = nullptr},
           .choose = &M::choose,
+          .commutes = true,
           .dots = dots,
           .plain = nullptr,
           .break_even = 0,
@@ -77,6 +79,15 @@ struct Shapes {
     kernels[0] = widened<Tall, A, AType, B, BType>(set.isa, arithmetic);
     kernels[1] = widened<Few, A, AType, B, BType>(set.isa, arithmetic);
     kernels[2] = widened<One, A, AType, B, BType>(set.isa, arithmetic);
+  }
+
+  // The same for integers.
+  template <class A, ElementType AType, class B, ElementType BType>
+  static constexpr void set_integers(KernelSet& set, Arithmetic arithmetic) {
+    set_widened<SmallInteger<A, S>, AType, SmallInteger<B, S>, BType>(set, arithmetic);
+    set.matmul[static_cast<int>(arithmetic)][2] =
+        make_row_kernel<IntegerRow<S, A, AType, B, BType>>(set.isa, arithmetic,
+                                                           &kIntegerDots<S, A, B>);
   }
 
  private:
@@ -150,11 +161,11 @@ constexpr KernelSet make_kernel_set(Isa isa) {
   Longs::set_plain(set, Arithmetic::i64);
   Floats::template set_widened<BF16, bf16, BF16, bf16>(set, Arithmetic::bf16);
   Floats::template set_widened<F16, f16, F16, f16>(set, Arithmetic::f16);
-  Ints::template set_widened<I16, i16, I16, i16>(set, Arithmetic::i16);
-  Ints::template set_widened<I8, i8, I8, i8>(set, Arithmetic::i8);
-  Ints::template set_widened<U8, u8, U8, u8>(set, Arithmetic::u8);
-  Ints::template set_widened<I8, i8, U8, u8>(set, Arithmetic::i8u8);
-  Ints::template set_widened<U8, u8, I8, i8>(set, Arithmetic::u8i8);
+  Ints::template set_integers<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
+  Ints::template set_integers<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
+  Ints::template set_integers<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
+  Ints::template set_integers<int8_t, i8, uint8_t, u8>(set, Arithmetic::i8u8);
+  Ints::template set_integers<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
   Floats::set_complex(set, Arithmetic::c64);
   Doubles::set_complex(set, Arithmetic::c128);
   set_element_kernels<Bytes>(set.elements);
