@@ -9,6 +9,7 @@
 #include "kernels/microkernel.h"
 #include "kernels/narrow.h"
 #include "kernels/narrow_rows.h"
+#include "kernels/pairs.h"
 #include "kernels/panels.h"
 #include "kernels/rows.h"
 #include "kernels/sums.h"
@@ -81,15 +82,6 @@ struct Shapes {
     kernels[2] = widened<One, A, AType, B, BType>(set.isa, arithmetic);
   }
 
-  // The same for integers.
-  template <class A, ElementType AType, class B, ElementType BType>
-  static constexpr void set_integers(KernelSet& set, Arithmetic arithmetic) {
-    set_widened<SmallInteger<A, S>, AType, SmallInteger<B, S>, BType>(set, arithmetic);
-    set.matmul[static_cast<int>(arithmetic)][2] =
-        make_row_kernel<IntegerRow<S, A, AType, B, BType>>(set.isa, arithmetic,
-                                                           &kIntegerDots<S, A, B>);
-  }
-
  private:
   template <class M>
   static constexpr Kernel of_complex(Isa isa, Arithmetic arithmetic) {
@@ -111,6 +103,33 @@ struct Shapes {
       }
     };
     return make_kernel<S, M, Packing>(isa, arithmetic, AType, BType);
+  }
+};
+
+// Products of integers of 8 and 16 bits.
+template <int Bytes, int Mr>
+class IntegerKernels {
+ public:
+  static constexpr void set_all(KernelSet& set) {
+    using enum ElementType;
+    set_one<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
+    set_one<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
+    set_one<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
+    set_one<int8_t, i8, uint8_t, u8>(set, Arithmetic::i8u8);
+    set_one<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
+  }
+
+ private:
+  using Pairs = PairSimd<Bytes>;
+  using Tiles = TileKernel<Pairs, Mr, 2, false>;
+
+  template <class A, ElementType AType, class B, ElementType BType>
+  static constexpr void set_one(KernelSet& set, Arithmetic arithmetic) {
+    using Panels = PairPanels<Tiles, A, AType, B, BType>;
+    Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
+    kernels[0] = kernels[1] = make_kernel<Pairs, Tiles, Panels>(set.isa, arithmetic, AType, BType);
+    kernels[2] = make_row_kernel<IntegerRow<Pairs, A, AType, B, BType>>(set.isa, arithmetic,
+                                                                        &kIntegerDots<Pairs, A, B>);
   }
 };
 
@@ -161,11 +180,7 @@ constexpr KernelSet make_kernel_set(Isa isa) {
   Longs::set_plain(set, Arithmetic::i64);
   Floats::template set_widened<BF16, bf16, BF16, bf16>(set, Arithmetic::bf16);
   Floats::template set_widened<F16, f16, F16, f16>(set, Arithmetic::f16);
-  Ints::template set_integers<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
-  Ints::template set_integers<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
-  Ints::template set_integers<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
-  Ints::template set_integers<int8_t, i8, uint8_t, u8>(set, Arithmetic::i8u8);
-  Ints::template set_integers<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
+  IntegerKernels<Bytes, kIntMr>::set_all(set);
   Floats::set_complex(set, Arithmetic::c64);
   Doubles::set_complex(set, Arithmetic::c128);
   set_element_kernels<Bytes>(set.elements);

@@ -114,7 +114,7 @@ class Microkernel {
     const char* c = static_cast<const char*>(tile.c);
     const T* copy_from = static_cast<const T*>(tile.copy_from);
     T* copy_to = static_cast<T*>(tile.copy_to);
-    const int64_t kc = tile.kc;
+    const int64_t kc = (tile.kc + S::kDepth - 1) / S::kDepth;
     const int64_t c_stride = tile.c_stride * static_cast<int64_t>(sizeof(T));
 
     // A row of C is fetched every kStep values of k. It will be needed some thousand cycles from
@@ -156,7 +156,9 @@ class Microkernel {
         for (int i = 0; i < Mr; ++i) {
           const V a_value = S::splat(a[i]);
 #pragma GCC unroll 8
-          for (int j = 0; j < Nv; ++j) acc[i][j] += a_value * b_row[j];
+          for (int j = 0; j < Nv; ++j) {
+            acc[i][j] = S::multiply_add(a_value, b_row[j], acc[i][j]);
+          }
         }
         a.next();
         b += b_stride;

@@ -59,6 +59,26 @@ void convert(int64_t n, const void* x, void* y) {
                         static_cast<typename To::T*>(y));
 }
 
+// f(rows, stride, count) for all rows of a piece, contiguous ones so many values apart: those of
+// the operand, or copies of an even number of them at a time.
+template <class T, ElementType Type, class F>
+HOTLOOPS_INLINE void in_rows(const Piece& piece, F f) {
+  if (piece.col_stride == 1) {
+    return f(static_cast<const T*>(piece.data), piece.row_stride, piece.rows);
+  }
+  constexpr int64_t kRows = 8;
+  T rows[kRows * kKc];
+  for (int64_t i = 0; i < piece.rows; i += kRows) {
+    Piece some = piece;
+    some.data = static_cast<const T*>(piece.data) + i * piece.row_stride;
+    some.rows = piece.rows - i < kRows ? piece.rows - i : kRows;
+    some.row = some.col = 0;
+    some.panel = rows;
+    pack(Type, some, kKc);
+    f(rows, kKc, some.rows);
+  }
+}
+
 // Panels for the microkernels M, whose operands are in the format From, of type Type.
 template <class S, class M, class From, ElementType Type>
 struct WidenedPanels {
@@ -77,26 +97,12 @@ struct WidenedPanels {
   static void widen(const Piece& piece, int64_t pitch) {
     using T = typename From::T;
     auto* to = static_cast<typename S::T*>(piece.panel) + piece.row * pitch + piece.col;
-    if (piece.col_stride == 1) {
-      const T* row = static_cast<const T*>(piece.data);
-      for (int64_t i = 0; i < piece.rows; ++i, row += piece.row_stride, to += pitch) {
-        convert_row<From, S>(piece.cols, row, to);
-      }
-      return;
-    }
-    constexpr int64_t kRows = 8;
-    T rows[kRows * kKc];
-    for (int64_t i = 0; i < piece.rows; i += kRows) {
-      Piece some = piece;
-      some.data = static_cast<const T*>(piece.data) + i * piece.row_stride;
-      some.rows = piece.rows - i < kRows ? piece.rows - i : kRows;
-      some.row = some.col = 0;
-      some.panel = rows;
-      pack(Type, some, kKc);
-      for (int64_t r = 0; r < some.rows; ++r, to += pitch) {
-        convert_row<From, S>(piece.cols, rows + r * kKc, to);
-      }
-    }
+    in_rows<T, Type>(piece,
+                     [&](const T* rows, int64_t stride, int64_t count) HOTLOOPS_LAMBDA_INLINE {
+                       for (int64_t i = 0; i < count; ++i, rows += stride, to += pitch) {
+                         convert_row<From, S>(piece.cols, rows, to);
+                       }
+                     });
   }
 };
 

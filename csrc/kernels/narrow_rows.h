@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernel.h"
-#include "kernels/narrow.h"
+#include "kernels/pairs.h"
 #include "kernels/simd.h"
 #include "pack.h"
 
@@ -49,62 +49,10 @@ constexpr Kernel make_row_kernel(Isa isa, Arithmetic arithmetic, const DotKernel
           .end = nullptr};
 }
 
-// ---- Integers of 8 and 16 bits
-// -------------------------------------------------------------------
-//
-// x86 multiplies pairs of 16 bits and adds up each pair's two products in one instruction. So the
-// operands are widened to 16 bits, two values of k side by side. Sums are modulo 2^32, and the same
-// in any order.
-
-template <class S>
-struct PairSums {
-  using V = typename S::V;
-  using Shorts = Simd<int16_t, sizeof(V)>;
-  using H = typename Shorts::V;
-
-  // sums += a's even values * b's + a's odd ones * b's.
-  HOTLOOPS_INLINE static void add(H a, H b, V& sums) {
-#if defined(__AVX512BW__)
-    if constexpr (sizeof(V) == 64) {
-      sums += reinterpret_cast<V>(
-          _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
-      return;
-    }
-#endif
-#if defined(__AVX2__)
-    if constexpr (sizeof(V) == 32) {
-      sums += reinterpret_cast<V>(
-          _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
-      return;
-    }
-#endif
-#if defined(__x86_64__)
-    if constexpr (sizeof(V) == 16) {
-      sums += reinterpret_cast<V>(
-          _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
-      return;
-    }
-#endif
-    using I = typename S::I;
-    const I pairs_a = reinterpret_cast<I>(a);
-    const I pairs_b = reinterpret_cast<I>(b);
-    const I odd = (pairs_a >> 16) * (pairs_b >> 16);
-    const I even = (pairs_a << 16 >> 16) * (pairs_b << 16 >> 16);
-    sums += reinterpret_cast<V>(even) + reinterpret_cast<V>(odd);
-  }
-
-  // The next values, widened.
-  template <class T>
-  HOTLOOPS_INLINE static H load(const T* p) {
-    typedef T Values __attribute__((vector_size(Shorts::lanes * sizeof(T))));
-    Values values;
-    __builtin_memcpy(&values, p, sizeof values);
-    return __builtin_convertvector(values, H);
-  }
-};
+// ---- Integers of 8 and 16 bits -----------------------------------------------------------------
 
 // A times rows of B.
-template <class S, class A, ElementType AType, class B, ElementType BType>
+template <class Pairs, class A, ElementType AType, class B, ElementType BType>
 class IntegerRow {
  public:
   static constexpr ElementType kAType = AType;
@@ -119,9 +67,7 @@ class IntegerRow {
   }
 
  private:
-  using Pairs = PairSums<S>;
-  using V = typename S::V;
-  using H = typename Pairs::H;
+  using V = typename Pairs::V;
   static constexpr int kCols = Pairs::Shorts::lanes;
   static constexpr int kGroups = sizeof(V) == 64 ? 8 : 4;
 
@@ -162,7 +108,7 @@ class IntegerRow {
     for (int64_t k = 0; k < tile.kc; k += 2, a += 2, b += 2 * stride) {
       uint32_t pair;
       __builtin_memcpy(&pair, a, sizeof pair);
-      const H a_pairs = reinterpret_cast<H>(S::splat(pair));
+      const V a_pairs = Pairs::splat(pair);
       const B* second = k + 1 < tile.kc ? b + stride : b;  // if there is none, a's value is 0
       for (int byte = 0; byte < kRowBytes; byte += 64) {
         __builtin_prefetch(reinterpret_cast<const char*>(b + kRowsAhead * stride) + byte);
@@ -170,14 +116,18 @@ class IntegerRow {
       }
 #pragma GCC unroll 8
       for (int g = 0; g < Groups; ++g) {
-        const H x = Pairs::load(b + g * kCols);
-        const H y = Pairs::load(second + g * kCols);
-        Pairs::add(a_pairs, Pairs::Shorts::zip_low(x, y), low[g]);
-        Pairs::add(a_pairs, Pairs::Shorts::zip_high(x, y), high[g]);
+        using Shorts = Pairs::Shorts;
+        using H = Shorts::V;
+        const H x = reinterpret_cast<H>(Pairs::load_pairs(b + g * kCols));
+        const H y = reinterpret_cast<H>(Pairs::load_pairs(second + g * kCols));
+        const V first_four = reinterpret_cast<V>(Shorts::zip_low(x, y));
+        const V last_four = reinterpret_cast<V>(Shorts::zip_high(x, y));
+        low[g] = Pairs::multiply_add(a_pairs, first_four, low[g]);
+        high[g] = Pairs::multiply_add(a_pairs, last_four, high[g]);
       }
     }
     for (int g = 0; g < Groups; ++g) {
-      for (int j = 0; j < S::lanes; j += 4) {
+      for (int j = 0; j < Pairs::lanes; j += 4) {
         uint32_t* to = sums + col + g * kCols + 2 * j;
         __builtin_memcpy(to, reinterpret_cast<const uint32_t*>(&low[g]) + j, 16);
         __builtin_memcpy(to + 4, reinterpret_cast<const uint32_t*>(&high[g]) + j, 16);
@@ -195,10 +145,9 @@ class IntegerRow {
 };
 
 // A times columns that lie along k: no order of sums asks for a transposition.
-template <class S, class A, class B, int Groups>
+template <class Pairs, class A, class B, int Groups>
 void integer_columns(const Columns& task) {
-  using Pairs = PairSums<S>;
-  using V = typename S::V;
+  using V = typename Pairs::V;
   constexpr int kStep = Pairs::Shorts::lanes;
   constexpr int kCols = 8 * Groups;
   constexpr int kAtATime = 4;
@@ -212,10 +161,11 @@ void integer_columns(const Columns& task) {
     for (int64_t j = 0; j < kCols; j += kAtATime) {
       const B* b = static_cast<const B*>(task.b) + j * task.b_col_stride + k;
       for (int64_t p = 0; p < whole; p += kStep) {
-        const typename Pairs::H x = Pairs::load(values + p);
+        const V x = Pairs::load_pairs(values + p);
 #pragma GCC unroll 4
         for (int64_t q = 0; q < kAtATime; ++q) {
-          Pairs::add(x, Pairs::load(b + q * task.b_col_stride + p), sums[j + q]);
+          const V y = Pairs::load_pairs(b + q * task.b_col_stride + p);
+          sums[j + q] = Pairs::multiply_add(x, y, sums[j + q]);
         }
       }
       if (whole == depth) continue;
@@ -223,24 +173,25 @@ void integer_columns(const Columns& task) {
         B rest[kStep] = {};
         __builtin_memcpy(rest, b + q * task.b_col_stride + whole,
                          static_cast<size_t>(depth - whole) * sizeof(B));
-        Pairs::add(Pairs::load(values + whole), Pairs::load(rest), sums[j + q]);
+        sums[j + q] = Pairs::multiply_add(Pairs::load_pairs(values + whole),
+                                          Pairs::load_pairs(rest), sums[j + q]);
       }
     }
   }
   auto* c = static_cast<uint32_t*>(task.c);
   for (int j = 0; j < kCols; ++j) {
     uint32_t sum = 0;
-    for (int i = 0; i < S::lanes; ++i) sum += sums[j][i];
+    for (int i = 0; i < Pairs::lanes; ++i) sum += sums[j][i];
     c[j] = sum;
   }
 }
 
-template <class S, class A, class B>
+template <class Pairs, class A, class B>
 inline constexpr DotKernels kIntegerDots = {
     .lanes = 8,
     .any_company = true,
     .most_rows = 1,
-    .columns = {{&integer_columns<S, A, B, 1>, &integer_columns<S, A, B, 2>}},
+    .columns = {{&integer_columns<Pairs, A, B, 1>, &integer_columns<Pairs, A, B, 2>}},
     .block_sums = nullptr,
     .complex_block_sums = nullptr};
 

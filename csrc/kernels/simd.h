@@ -64,6 +64,7 @@ struct Simd {
   typedef T Unaligned __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
 
   static constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+  static constexpr int kDepth = 1;  // values of k in an element: see PairSimd
 
   HOTLOOPS_INLINE static V load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
   HOTLOOPS_INLINE static void store(T* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
@@ -154,6 +155,8 @@ struct Simd {
 #endif
     return load(static_cast<const T*>(p));
   }
+
+  HOTLOOPS_INLINE static V multiply_add(V a, V b, V sums) { return a * b + sums; }
 
   // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.
   HOTLOOPS_INLINE static V zip_low(V a, V b) { return zip<0>(a, b, Indices{}); }
