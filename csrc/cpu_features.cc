@@ -48,6 +48,7 @@ std::set<std::string> detect() {
   if (__builtin_cpu_supports("avx512bw")) features.emplace("avx512bw");
   if (__builtin_cpu_supports("avx512dq")) features.emplace("avx512dq");
   if (__builtin_cpu_supports("avx512vl")) features.emplace("avx512vl");
+  if (__builtin_cpu_supports("avx512vnni")) features.emplace("avx512_vnni");
 #if defined(__linux__)
   detect_tiles(features);
 #endif

@@ -14,28 +14,35 @@ namespace hotloops {
 namespace {
 
 #if defined(__x86_64__)
-// The kernels of AVX-512 with tiles where these are better.
-const KernelSet* amx_kernels() {
+const KernelSet* avx512_kernels() {
   static const KernelSet kernels = [] {
     KernelSet set = avx512::kKernels;
-    set.isa = Isa::amx;
-    set.name = name_of(set.isa);
-    amx::set_tiles(set);
+    if (cpu_features().contains("avx512_vnni")) avx512vnni::set_integers(set);
     return set;
   }();
   return &kernels;
 }
-constexpr const KernelSet* kAvx512 = &avx512::kKernels;
+// The kernels of AVX-512 with tiles where these are better.
+const KernelSet* amx_kernels() {
+  static const KernelSet kernels = [] {
+    KernelSet set = *avx512_kernels();
+    set.isa = Isa::amx;
+    set.name = name_of(set.isa);
+    amx::set_tiles(set, *avx512_kernels());
+    return set;
+  }();
+  return &kernels;
+}
 constexpr const KernelSet* kAvx2 = &avx2::kKernels;
 constexpr const KernelSet* kNeon = nullptr;
 #elif defined(__aarch64__)
+const KernelSet* avx512_kernels() { return nullptr; }
 const KernelSet* amx_kernels() { return nullptr; }
-constexpr const KernelSet* kAvx512 = nullptr;
 constexpr const KernelSet* kAvx2 = nullptr;
 constexpr const KernelSet* kNeon = &neon::kKernels;
 #else
+const KernelSet* avx512_kernels() { return nullptr; }
 const KernelSet* amx_kernels() { return nullptr; }
-constexpr const KernelSet* kAvx512 = nullptr;
 constexpr const KernelSet* kAvx2 = nullptr;
 constexpr const KernelSet* kNeon = nullptr;
 #endif
@@ -74,7 +81,7 @@ std::span<const IsaEntry> isa_table() {
        {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "amx_tile", "amx_bf16",
         "amx_int8"},
        amx_kernels()},
-      {"avx512", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, kAvx512},
+      {"avx512", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, avx512_kernels()},
       {"avx2", {"avx2", "fma"}, kAvx2},
       {"neon", {"neon"}, kNeon},
       {"baseline", {}, &baseline::kKernels},

@@ -37,13 +37,14 @@ constexpr bool commutes() {
 // where tiles are as good at that, as for bytes; and where it matters to the bits which of the two
 // multiplies, so that a row of half types has the same ones alone.
 template <template <class> class Kernels, class Scheme>
-void set_kernel(KernelSet& set, Arithmetic arithmetic, int64_t break_even) {
+void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
+                int64_t break_even) {
   using K = Kernels<Scheme>;
   using Form = typename Scheme::Form;
   using Panels = TilePanels<Form>;
-  const auto& own = avx512::kKernels.matmul[static_cast<int>(arithmetic)];
+  const auto& own = avx512.matmul[static_cast<int>(arithmetic)];
   const auto& plain =
-      own[0].choose != nullptr ? own : avx512::kKernels.matmul[static_cast<int>(Arithmetic::f32)];
+      own[0].choose != nullptr ? own : avx512.matmul[static_cast<int>(Arithmetic::f32)];
   constexpr bool kMayNotSuit = requires { Form::suit; };
   constexpr int64_t kc = block_of_k<Form>();
   auto& kernels = set.matmul[static_cast<int>(arithmetic)];
@@ -95,20 +96,20 @@ void set_rows_of_halves(KernelSet& set) {
 
 }  // namespace
 
-void set_tiles(KernelSet& set) {
-  set_kernel<QuarteredKernel, Bf16x6>(set, Arithmetic::bf16x6, 56);
-  set_kernel<QuarteredKernel, Bf16x3>(set, Arithmetic::bf16x3, 28);
-  set_kernel<QuarteredKernel, Bf16x1>(set, Arithmetic::bf16x1, 20);
-  set_kernel<QuarteredKernel, Bf16Tiles>(set, Arithmetic::bf16, 0);
-  set_kernel<QuarteredKernel, Float16Tiles>(set, Arithmetic::f16, 0);
+void set_tiles(KernelSet& set, const KernelSet& avx512) {
+  set_kernel<QuarteredKernel, Bf16x6>(set, avx512, Arithmetic::bf16x6, 56);
+  set_kernel<QuarteredKernel, Bf16x3>(set, avx512, Arithmetic::bf16x3, 28);
+  set_kernel<QuarteredKernel, Bf16x1>(set, avx512, Arithmetic::bf16x1, 20);
+  set_kernel<QuarteredKernel, Bf16Tiles>(set, avx512, Arithmetic::bf16, 0);
+  set_kernel<QuarteredKernel, Float16Tiles>(set, avx512, Arithmetic::f16, 0);
   set_rows_of_halves(set);
-  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, Arithmetic::i8, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, Arithmetic::u8, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, Arithmetic::i8u8, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, Arithmetic::u8i8, 0);
-  set_kernel<ShiftedKernel, Int16Tiles>(set, Arithmetic::i16, 8);
-  set_kernel<ShiftedKernel, Int32Tiles>(set, Arithmetic::i32, 8);
-  set_kernel<ShiftedKernel, Int64Tiles>(set, Arithmetic::i64, 8);
+  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, avx512, Arithmetic::i8, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, avx512, Arithmetic::u8, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, avx512, Arithmetic::i8u8, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, avx512, Arithmetic::u8i8, 0);
+  set_kernel<ShiftedKernel, Int16Tiles>(set, avx512, Arithmetic::i16, 8);
+  set_kernel<ShiftedKernel, Int32Tiles>(set, avx512, Arithmetic::i32, 8);
+  set_kernel<ShiftedKernel, Int64Tiles>(set, avx512, Arithmetic::i64, 8);
   // Pairs of bfloat16 of magnitudes from 1 to 2, whose sums stay finite.
   set.tile_burst[static_cast<int>(TileProduct::bf16)] =
       &tile_burst<DotBf16, 32, 0x807f807f, 0x3f803f80>;

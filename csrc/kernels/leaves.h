@@ -18,9 +18,13 @@ extern const KernelSet kKernels;
 namespace avx512 {
 extern const KernelSet kKernels;
 }
+namespace avx512vnni {
+// Products of integers of 8 and 16 bits by VNNI, in place of AVX-512's.
+void set_integers(KernelSet& set);
+}  // namespace avx512vnni
 namespace amx {
-// Tiles in place of AVX-512's kernels where they are better.
-void set_tiles(KernelSet& set);
+// Tiles in place of the kernels of `avx512` where they are better. `avx512` outlives `set`.
+void set_tiles(KernelSet& set, const KernelSet& avx512);
 }  // namespace amx
 
 }  // namespace hotloops

@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "dispatch.h"
+#include "kernels/leaves.h"
 #include "tests.h"
 
 int main() {
@@ -29,6 +30,12 @@ int main() {
     testing::test_backward(*entry.kernels);
     testing::test_training(*entry.kernels);
   }
+#if defined(__x86_64__)
+  if (std::ranges::find(usable, "avx512") != usable.end()) {
+    std::cout << "testing avx512 without VNNI\n";
+    testing::test_dtypes(hotloops::avx512::kKernels);
+  }
+#endif
   testing::test_concurrent_calls();
   const auto [checks, failures] = testing::tally();
   std::cout << checks << " checks, " << failures << " failures\n";
