@@ -7,8 +7,6 @@
 #pragma once
 
 #include <stdint.h>
-
-#include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -52,6 +50,16 @@ struct SignedOf<4> {
 template <>
 struct SignedOf<8> {
   using type = int64_t;
+};
+
+// 0, 1, 2 ... N - 1, to be deduced.
+template <int... I>
+struct Indices {};
+template <int N, int... I>
+struct IndicesBelow : IndicesBelow<N - 1, N - 1, I...> {};
+template <int... I>
+struct IndicesBelow<0, I...> {
+  using type = Indices<I...>;
 };
 
 template <class Element, int Bytes>
@@ -159,8 +167,8 @@ struct Simd {
   HOTLOOPS_INLINE static V multiply_add(V a, V b, V sums) { return a * b + sums; }
 
   // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.
-  HOTLOOPS_INLINE static V zip_low(V a, V b) { return zip<0>(a, b, Indices{}); }
-  HOTLOOPS_INLINE static V zip_high(V a, V b) { return zip<kInLane / 2>(a, b, Indices{}); }
+  HOTLOOPS_INLINE static V zip_low(V a, V b) { return zip<0>(a, b, Lanes{}); }
+  HOTLOOPS_INLINE static V zip_high(V a, V b) { return zip<kInLane / 2>(a, b, Lanes{}); }
 
   // Each pair of values the other way round.
   HOTLOOPS_INLINE static V swap_pairs(V v) {
@@ -217,10 +225,10 @@ struct Simd {
 
  private:
   static constexpr int kInLane = 16 / static_cast<int>(sizeof(T));
-  using Indices = std::make_integer_sequence<int, lanes>;
+  using Lanes = typename IndicesBelow<lanes>::type;
 
   template <int First, int... I>
-  HOTLOOPS_INLINE static V zip(V a, V b, std::integer_sequence<int, I...>) {
+  HOTLOOPS_INLINE static V zip(V a, V b, Indices<I...>) {
     return __builtin_shufflevector(
         a, b, (I / kInLane * kInLane + First + I % kInLane / 2 + I % 2 * lanes)...);
   }
