@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +58,14 @@ def _forced(name: str) -> Iterator[str]:
     with hotloops.use_isa(name):
         assert hotloops.isa() == name
         yield name
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt, also in a background job, which shells have ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])

@@ -17,6 +17,9 @@ QEMU = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 CROSS = ["CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64"]
 CROSS += ["CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"]
 
+# Compiling for two architectures takes minutes, and more on a busy machine.
+pytestmark = pytest.mark.timeout(1800)
+
 # Of what nm prints: the letter of a symbol that other object files may see, and its name.
 EXPORTED = re.compile(r"^[0-9a-f]+ [A-Zuvw] (.*)$", re.MULTILINE)
 

@@ -88,6 +88,7 @@ def test_a_layer_that_is_only_an_activation() -> None:
 # --- The loop ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_the_loop_in_c_plus_plus() -> None:
     layers = [_core.Layer(2, 1, "sigmoid", has_kernel=True, has_bias=True)]
     training = _core.Training(layers, "binary_crossentropy", XOR_X, XOR_Y, 4)
@@ -99,6 +100,7 @@ def test_ctrl_c_ends_the_loop_in_c_plus_plus() -> None:
     assert np.isfinite(parameters).all()
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_leaves_a_model_that_works() -> None:
     model = xor_network()
     model.compile(loss="binary_crossentropy")

@@ -91,6 +91,7 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         nn.Neuron(3, derivative="true")  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_the_loop() -> None:
     neuron = nn.Neuron(3)
     threading.Timer(0.1, _thread.interrupt_main).start()
