@@ -183,11 +183,14 @@ class Microkernel {
     // The transcendental ones need more registers than the tile leaves: they take the rows from L1,
     // where the stores above have just put them.
     if constexpr (kIsReal<T>) {
-      if (tile.epilogue.activation > Activation::relu) {
-        for (int i = 0; i < Mr; ++i) {
-          T* row = c + i * c_stride;
-          activate_row<S>(tile.epilogue.activation, tile.cols, row, row);
-        }
+      if (tile.epilogue.activation <= Activation::relu) return;
+      // Rows without gaps are one: with a store for each of a few columns, the next row's load
+      // waits until it is done.
+      const bool one = tile.cols == c_stride;
+      const int64_t n = one ? Mr * c_stride : tile.cols;
+      for (int i = 0; i < (one ? 1 : Mr); ++i) {
+        T* row = c + i * c_stride;
+        activate_row<S>(tile.epilogue.activation, n, row, row);
       }
     }
   }

@@ -9,17 +9,14 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
-// y = f(x) over n values in vectors; the last few go through a buffer of their own, so that nothing
-// beyond n is read or written.
+// y = f(x) over n values in vectors; nothing beyond n is read or written.
 template <class S, class F>
 HOTLOOPS_INLINE void map_row(int64_t n, const typename S::T* x, typename S::T* y, F f) {
   int64_t i = 0;
   for (; i + S::lanes <= n; i += S::lanes) S::store(y + i, f(S::load(x + i)));
   if (i == n) return;
-  typename S::T tail[S::lanes] = {};
-  for (int64_t t = i; t < n; ++t) tail[t - i] = x[t];
-  S::store(tail, f(S::load(tail)));
-  for (int64_t t = i; t < n; ++t) y[t] = tail[t - i];
+  const int rest = static_cast<int>(n - i);
+  S::store_first(rest, y + i, f(S::load_first(rest, x + i, typename S::V{})));
 }
 
 // Neither inlined nor cloned: the microkernel would have a copy of each loop.
@@ -54,14 +51,11 @@ HOTLOOPS_INLINE void map_two_rows(int64_t n, const typename S::T* x, const typen
   int64_t i = 0;
   for (; i + S::lanes <= n; i += S::lanes) S::store(z + i, f(S::load(x + i), S::load(y + i)));
   if (i == n) return;
-  typename S::T x_tail[S::lanes] = {};
-  typename S::T y_tail[S::lanes] = {};
-  for (int64_t t = i; t < n; ++t) {
-    x_tail[t - i] = x[t];
-    y_tail[t - i] = y[t];
-  }
-  S::store(x_tail, f(S::load(x_tail), S::load(y_tail)));
-  for (int64_t t = i; t < n; ++t) z[t] = x_tail[t - i];
+  const int rest = static_cast<int>(n - i);
+  const auto last = [=](const typename S::T* row) HOTLOOPS_LAMBDA_INLINE {
+    return S::load_first(rest, row + i, typename S::V{});
+  };
+  S::store_first(rest, z + i, f(last(x), last(y)));
 }
 
 template <class S>

@@ -78,6 +78,38 @@ struct Simd {
   HOTLOOPS_INLINE static void store(T* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
   HOTLOOPS_INLINE static V splat(T x) { return x - V{}; }
 
+  // The smaller and the larger of floating-point numbers; y where one is NaN. (GCC makes two
+  // instructions of the operators where AVX-512 has one. It takes the masks away, which keep it
+  // from warning of its own headers.)
+  HOTLOOPS_INLINE static V smaller(V x, V y) {
+#if defined(__AVX512F__)
+    if constexpr (Bytes == 64 && sizeof(T) == 4) {
+      const auto a = reinterpret_cast<__m512>(x);
+      const auto b = reinterpret_cast<__m512>(y);
+      return reinterpret_cast<V>(_mm512_mask_min_ps(b, 0xffff, a, b));
+    } else if constexpr (Bytes == 64) {
+      const auto a = reinterpret_cast<__m512d>(x);
+      const auto b = reinterpret_cast<__m512d>(y);
+      return reinterpret_cast<V>(_mm512_mask_min_pd(b, 0xff, a, b));
+    }
+#endif
+    return x < y ? x : y;
+  }
+  HOTLOOPS_INLINE static V larger(V x, V y) {
+#if defined(__AVX512F__)
+    if constexpr (Bytes == 64 && sizeof(T) == 4) {
+      const auto a = reinterpret_cast<__m512>(x);
+      const auto b = reinterpret_cast<__m512>(y);
+      return reinterpret_cast<V>(_mm512_mask_max_ps(b, 0xffff, a, b));
+    } else if constexpr (Bytes == 64) {
+      const auto a = reinterpret_cast<__m512d>(x);
+      const auto b = reinterpret_cast<__m512d>(y);
+      return reinterpret_cast<V>(_mm512_mask_max_pd(b, 0xff, a, b));
+    }
+#endif
+    return x > y ? x : y;
+  }
+
   // The first n values at p and those of `rest` behind them; nothing else is read. 0 < n <= lanes.
   HOTLOOPS_INLINE static V load_first(int n, const T* p, V rest) {
 #if defined(__AVX512F__)

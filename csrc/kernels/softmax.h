@@ -73,9 +73,14 @@ void softmax_row(int64_t n, const typename S::T* x, typename S::T* y) {
   for (int64_t i = 0; i < whole; i += kBlock) exponentiate(x + i, y + i);
   if (whole < n) exponentiate(tail, tail);
 
-  const T factor = T(1) / total<S>(sums);
-  for (int64_t i = 0; i < whole; i += S::lanes) S::store(y + i, S::load(y + i) * factor);
-  for (int64_t i = whole; i < n; ++i) y[i] = tail[i - whole] * factor;
+  const T factor = T(1) / total<S>(sums) * N::kScale;
+  const auto divide = [&](T* values) HOTLOOPS_LAMBDA_INLINE {
+    S::store(values, unscaled<S>(S::load(values) * factor));
+  };
+  for (int64_t i = 0; i < whole; i += S::lanes) divide(y + i);
+  if (whole == n) return;
+  for (int j = 0; j < kBlock; j += S::lanes) divide(tail + j);
+  for (int64_t i = whole; i < n; ++i) y[i] = tail[i - whole];
 }
 
 // y (g - sum of g y), the derivative of a softmax y of a row applied to its gradient g; grad_x may
