@@ -59,6 +59,34 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
   }
 }
 
+void run_packed_in_place(const Plan& plan, const MatmulArgs& args, Range cols, bool backwards) {
+  const Kernel& kernel = *plan.kernel;
+  const std::int64_t panels = ceil_div(cols.size(), kernel.nr);
+  for (std::int64_t i = 0; i < panels; ++i) {
+    const std::int64_t j = cols.begin + (backwards ? panels - 1 - i : i) * kernel.nr;
+    const std::byte* panel = args.packed_b.data + j / kernel.nr * args.packed_b.column_bytes;
+    std::int64_t k = 0;
+    do {  // once for k == 0, too
+      Tile tile = tile_in_place(args, k, std::min(kernel.kc, args.k - k));
+      const Epilogue epilogue = k + tile.kc == args.k ? args.epilogue : Epilogue{};
+      tile.cols = static_cast<int>(std::min<std::int64_t>(kernel.nr, cols.end - j));
+      tile.b = panel;
+      tile.b_stride = kernel.nr;
+      for (std::int64_t p = 0; p < plan.row_panels; ++p) {
+        const Range rows = plan.rows_of(args, p);
+        const std::int64_t in_c = rows.begin * args.c.row_stride + j;
+        tile.rows = static_cast<int>(rows.size());
+        tile.a = from(args.a, rows.begin, k, kernel.a_type).data;
+        tile.c = at(args.c.data, in_c, kernel.dtype);
+        tile.epilogue = from(epilogue, j, in_c, kernel.dtype);
+        kernel.choose(tile.rows, tile.cols, Operands::in_place)(tile);
+      }
+      panel += args.packed_b.block_bytes;
+      k += kernel.kc;
+    } while (k < args.k);
+  }
+}
+
 FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
   const Kernel& kernel = *plan.kernel;
   FewTiles few;

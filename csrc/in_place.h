@@ -1,4 +1,5 @@
-// Products of operands that are read where they are: small ones, and those of a few values of k.
+// Products of operands that are read where they are: small ones, those of a few values of k, and
+// those of a few rows with a B packed before.
 
 #pragma once
 
@@ -20,6 +21,10 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
 // decides for each tile otherwise takes longer than multiplying a few values of k.
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
                   Range cols);
+
+// A few rows times some columns of a B packed before: panel after panel as they lie, or the last
+// one first.
+void run_packed_in_place(const Plan& plan, const MatmulArgs& args, Range cols, bool backwards);
 
 // The tiles of a product of a few, each with its microkernel. Many such products, as a batch of
 // small matrices has, are these tiles with other addresses: what run_product decides anew takes as

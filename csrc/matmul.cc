@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 
 #include "blocking.h"
@@ -151,9 +152,18 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
   const std::int64_t shared_bytes =
       dots ? dot_products_bytes(kernel, batch.args) : plan.shared_bytes;
+  bool backwards = false;
+  if (plan.packed_in_place && batch.args.packed_b.backwards != nullptr) {
+    std::atomic<bool>& flag = *batch.args.packed_b.backwards;
+    backwards = flag.load(std::memory_order_relaxed);
+    flag.store(!backwards, std::memory_order_relaxed);
+  }
   const auto run = [&](const MatmulArgs& item, Team team, std::byte* a_panels, std::byte* shared) {
     if (dots) {
       run_dot_products(kernel, item, team, shared);
+    } else if (plan.packed_in_place) {
+      const Range cols = part(item.n, kernel.nr, team.count, team.index);
+      run_packed_in_place(plan, item, cols, backwards);
     } else {
       run_product(plan, item, team, a_panels, shared);
     }

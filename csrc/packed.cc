@@ -16,7 +16,10 @@ PackedMatrix::PackedMatrix(std::span<const Kernel> kernels, const ConstView& b, 
 }
 
 PackedView PackedMatrix::view() const {
-  return {.data = data_.get(), .column_bytes = column_bytes_, .block_bytes = block_bytes_};
+  return {.data = data_.get(),
+          .column_bytes = column_bytes_,
+          .block_bytes = block_bytes_,
+          .backwards = backwards_.get()};
 }
 
 // f(panel, first row, first column, rows, columns), until it says no.

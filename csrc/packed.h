@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -43,6 +44,7 @@ class PackedMatrix {
   std::array<std::int64_t, 2> shape_;
   std::int64_t block_bytes_ = 0, column_bytes_ = 0, bytes_ = 0;
   std::unique_ptr<std::byte[], Free> data_;
+  std::unique_ptr<std::atomic<bool>> backwards_ = std::make_unique<std::atomic<bool>>(false);
 };
 
 }  // namespace hotloops

@@ -25,8 +25,9 @@ struct Plan {
   std::int64_t lead;        // columns before the first one that tiles are aligned to
   std::int64_t nc;          // columns of B in one block
   bool a_in_place, b_in_place;
-  bool in_place;  // both, and C in rows and of the sums' type
-  bool b_kept;    // packed panels of B are kept for the panels of A that follow
+  bool in_place;         // both, and C in rows and of the sums' type
+  bool packed_in_place;  // A in place, B packed before, C as above; a few rows
+  bool b_kept;           // packed panels of B are kept for the panels of A that follow
   // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are
   // kept from one block of k to the next.
   std::int64_t group;

@@ -43,6 +43,22 @@ def test_the_same_bits(dtype: str, shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.usefixtures("any_isa")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_call_after_call(dtype: str) -> None:
+    # They walk over the panels to and fro, a few columns each thread.
+    for m in (1, 2, 14, 15, 28, 29):
+        for k in (0, 5, 256, 700):
+            x, kernel = values(1, (m, k), dtype), values(2, (k, 330), dtype)
+            bias, residual = normal(3, (330,), dtype), normal(4, (m, 330), dtype)
+            last: dict[str, Any] = {"activation": "gelu", "residual": residual}
+            expected = hotloops.dense(x, kernel, bias, **last)
+            packed = hotloops.pack(kernel)
+            for threads in (1, 1, 3, 3):
+                with hotloops.threads(threads):
+                    assert_same_bits(hotloops.dense(x, packed, bias, **last), expected)
+
+
+@pytest.mark.usefixtures("any_isa")
 def test_bfloat16() -> None:
     bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
     a, b = normal(1, (40, 300), np.float32), normal(2, (300, 70), np.float32)
