@@ -27,10 +27,10 @@ enum class ElementType : std::uint8_t {
 };
 inline constexpr int kElementTypes = 14;
 
-constexpr std::int64_t size_of(ElementType type) {
-  constexpr std::int64_t kSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1, 1, 1, 2, 4, 8, 8, 16};
-  return kSizes[static_cast<int>(type)];
-}
+// Not in the function: GCC would write it to the stack in every call.
+inline constexpr std::int64_t kElementSizes[kElementTypes] = {4, 8, 4, 8, 2, 2, 1,
+                                                              1, 1, 2, 4, 8, 8, 16};
+constexpr std::int64_t size_of(ElementType type) { return kElementSizes[static_cast<int>(type)]; }
 
 constexpr bool is_real(ElementType type) {
   using enum ElementType;

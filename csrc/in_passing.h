@@ -91,6 +91,7 @@ class PanelInProgress {
 };
 
 // The rows of a block of B that is used next, fetched stretch by stretch while another is in use.
+// (Where the rows of tiles are few, one a tile is not all of it; five a tile were 2 % slower.)
 class BlockInSight {
  public:
   BlockInSight() = default;

