@@ -4,15 +4,15 @@
 #define NPY_TARGET_VERSION NPY_1_23_API_VERSION
 #include <numpy/arrayobject.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <stdexcept>
+#include <cstring>
+#include <memory>
+#include <new>
 #include <unordered_map>
+
+#include "result_memory.h"
 
 namespace py = pybind11;
 
@@ -186,50 +186,103 @@ bool view_tensor(PyObject* object, Array& v) {
   return describe(tensor, api, v) && !needs_care(object, v.type);
 }
 
-// Asks for huge pages under new memory: to map small ones takes longer than to fill them (a product
-// of two arrays into a new one of 400 MB: 182 ms, with huge pages 113 ms). NumPy asks by itself,
-// from the same size on; torch does not.
-void use_huge_pages(std::byte* data, std::int64_t bytes) {
-#if defined(__linux__)
-  constexpr std::int64_t kLarge = 4 << 20;
-  constexpr std::uintptr_t kPage = 4096;  // a multiple of the system's, or the advice is refused
-  if (bytes < kLarge) return;
-  const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data) % kPage);
-  const std::int64_t skipped = misaligned == 0 ? 0 : static_cast<std::int64_t>(kPage) - misaligned;
-  madvise(data + skipped, static_cast<std::size_t>(bytes - skipped), MADV_HUGEPAGE);
-#endif
+// A tensor on memory of its own, with what goes when it goes.
+struct OwnedTensor {
+  dlpack::ManagedTensor managed;
+  std::array<std::int64_t, kMaxDims> shape, strides;
+};
+
+void delete_tensor(dlpack::ManagedTensor* managed) {
+  free_result(static_cast<std::byte*>(managed->tensor.data));
+  delete static_cast<OwnedTensor*>(managed->manager_context);
 }
 
 py::object new_tensor(const Array& like, ElementType type, std::span<const std::int64_t> shape,
                       Array& v) {
-  std::array<std::int64_t, kMaxDims> dims;
-  std::ranges::copy(shape, dims.begin());
-  dlpack::Tensor prototype{.data = nullptr,
-                           .device = {.type = dlpack::kCpu, .id = 0},
-                           .ndim = static_cast<std::int32_t>(shape.size()),
-                           .dtype = kTensorTypes[static_cast<int>(type)],
-                           .shape = dims.data(),
-                           .strides = nullptr,
-                           .byte_offset = 0};
-  std::string error;
-  dlpack::ManagedTensor* managed = nullptr;
-  const auto set_error = [](void* context, const char*, const char* message) {
-    *static_cast<std::string*>(context) = message;
-  };
-  if (like.api->allocate(&prototype, &managed, &error, set_error) != 0) {
-    throw std::runtime_error("the tensor library could not allocate the result: " + error);
+  const auto ndim = static_cast<int>(shape.size());
+  auto owned = std::make_unique_for_overwrite<OwnedTensor>();
+  std::ranges::copy(shape, owned->shape.begin());
+  std::int64_t size = 1;
+  for (int d = ndim - 1; d >= 0; --d) {
+    owned->strides[d] = size;
+    size *= shape[d];
   }
+  owned->managed = {.version = like.api->version,
+                    .manager_context = owned.get(),
+                    .deleter = delete_tensor,
+                    .flags = 0,
+                    .tensor = {.data = allocate_result(size * size_of(type)),
+                               .device = {.type = dlpack::kCpu, .id = 0},
+                               .ndim = ndim,
+                               .dtype = kTensorTypes[static_cast<int>(type)],
+                               .shape = owned->shape.data(),
+                               .strides = owned->strides.data(),
+                               .byte_offset = 0}};
+  dlpack::ManagedTensor* managed = &owned.release()->managed;
   void* object = nullptr;
-  if (like.api->object_from_managed(managed, &object) != 0) throw py::error_already_set();
-  auto owned = py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
-  dlpack::Tensor tensor;
-  if (like.api->borrow_from_object(object, &tensor) != 0) throw py::error_already_set();
-  describe(tensor, like.api, v);
-  std::int64_t bytes = size_of(v.type);
-  for (const std::int64_t size : v.dims()) bytes *= size;
-  use_huge_pages(v.data, bytes);
-  return owned;
+  if (like.api->object_from_managed(managed, &object) != 0) {
+    delete_tensor(managed);
+    throw py::error_already_set();
+  }
+  auto tensor = py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+  dlpack::Tensor borrowed;
+  if (like.api->borrow_from_object(object, &borrowed) != 0) throw py::error_already_set();
+  describe(borrowed, like.api, v);
+  return tensor;
 }
+
+// ---- NumPy's way to ask for the memory of arrays ------------------------------------------------
+
+void* allocate(void* /*context*/, std::size_t bytes) {
+  try {
+    return allocate_result(static_cast<std::int64_t>(bytes));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void* allocate_zeros(void* context, std::size_t count, std::size_t size) {
+  void* data = allocate(context, count * size);
+  return data == nullptr ? nullptr : std::memset(data, 0, count * size);
+}
+
+void* resize(void* /*context*/, void* data, std::size_t bytes) {
+  try {
+    return resize_result(static_cast<std::byte*>(data), static_cast<std::int64_t>(bytes));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void release(void* /*context*/, void* data, std::size_t /*bytes*/) {
+  free_result(static_cast<std::byte*>(data));
+}
+
+PyDataMem_Handler memory_handler = {
+    .name = "hotloops",
+    .version = 1,
+    .allocator = {nullptr, allocate, allocate_zeros, resize, release}};
+
+// While it lives, new arrays of this thread have memory for results, if they are so large.
+class ResultMemory {
+ public:
+  ResultMemory(std::span<const std::int64_t> shape, ElementType type) {
+    std::int64_t bytes = size_of(type);
+    for (const std::int64_t extent : shape) bytes *= extent;
+    if (bytes < kLeastResult) return;
+    static PyObject* handler = PyCapsule_New(&memory_handler, "mem_handler", nullptr);
+    previous_ = py::reinterpret_steal<py::object>(PyDataMem_SetHandler(handler));
+    if (!previous_) throw py::error_already_set();
+  }
+  ResultMemory(const ResultMemory&) = delete;
+  ResultMemory& operator=(const ResultMemory&) = delete;
+  ~ResultMemory() {
+    if (previous_) Py_XDECREF(PyDataMem_SetHandler(previous_.ptr()));
+  }
+
+ private:
+  py::object previous_;
+};
 
 py::object owned_numpy(PyObject* array, Array& v) {
   if (array == nullptr) throw py::error_already_set();
@@ -272,6 +325,7 @@ bool view(py::handle object, Array& v) {
 py::object new_array(const Array& like, ElementType type, std::span<const std::int64_t> shape,
                      Array& v) {
   if (like.api != nullptr) return new_tensor(like, type, shape, v);
+  const ResultMemory memory(shape, type);
   return owned_numpy(
       PyArray_SimpleNew(static_cast<int>(shape.size()),
                         reinterpret_cast<npy_intp*>(const_cast<std::int64_t*>(shape.data())),
@@ -302,6 +356,7 @@ py::object new_array(py::handle object, const Array& like, bool boolean,
       strides[order[i]] = stride;
       stride *= shape[order[i]];
     }
+    const ResultMemory memory(shape, boolean ? ElementType::boolean : like.type);
     return owned_numpy(
         PyArray_NewFromDescr(&PyArray_Type, descr, ndim,
                              reinterpret_cast<npy_intp*>(const_cast<std::int64_t*>(shape.data())),
@@ -325,6 +380,7 @@ py::object new_array(py::handle object, const Array& like, bool boolean,
 py::object new_array_like(py::handle object, const Array& like, Array& v) {
   if (like.api != nullptr) return new_array(like, like.dims(), v);
   v.dtype = like.dtype;
+  const ResultMemory memory(like.dims(), like.type);
   return owned_numpy(PyArray_NewLikeArray(reinterpret_cast<PyArrayObject*>(object.ptr()),
                                           NPY_KEEPORDER, nullptr, 0),
                      v);

@@ -15,6 +15,7 @@
 #include "cpu_features.h"
 #include "dispatch.h"
 #include "peak.h"
+#include "result_memory.h"
 #include "threads.h"
 #include "workspace.h"
 
@@ -125,7 +126,7 @@ void register_settings(py::module_& m) {
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("set_num_threads_here", &set_num_threads_here, py::arg("n"));
 
-  m.def("release_workspace", &release_workspace);
+  m.def("release_workspace", [] { return release_workspace() + release_results(); });
 
   m.def("cache_sizes", [] {
     const CacheSizes& sizes = cache_sizes();

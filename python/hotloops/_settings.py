@@ -194,11 +194,13 @@ def _precision(function: str, precision: Any) -> str:
 
 
 def release_workspace() -> int:
-    """Give back the memory in which calls from this thread pack their operands.
+    """Give back the memory that is kept from call to call.
 
-    It is kept from call to call, and as large as the largest call so far needed: some megabytes,
-    bounded by the caches, not by the operands. The next call that packs takes it again. Memory of
-    other threads that call hotloops is theirs, and goes when they end.
+    That is the memory in which calls from this thread pack their operands, as large as the largest
+    call so far needed: some megabytes, bounded by the caches, not by the operands. Memory of other
+    threads that call hotloops is theirs, and goes when they end. And it is the memory of results
+    from 64 KiB on that are gone, of all threads: up to 64 MiB, which later results take, because to
+    map new memory takes longer than to fill it. The next call that needs memory takes it again.
 
     Returns
     -------
