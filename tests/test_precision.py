@@ -251,6 +251,16 @@ def test_the_setting_is_the_default(precision: str) -> None:
     assert_same_bits(hotloops.matmul(a, b), plain)
 
 
+def test_gradients_have_the_precision_of_the_setting(precision: str) -> None:
+    x, kernel = operands(normal)
+    grad_y = normal(3, (len(x), kernel.shape[1]), np.float32)
+    with hotloops.float32_precision(precision):
+        y, pullback = hotloops.dense_vjp(x, kernel)
+        grad_x, grad_kernel, _ = pullback(grad_y)
+    for product, a, b in ((y, x, kernel), (grad_x, grad_y, kernel.T), (grad_kernel, x.T, grad_y)):
+        assert_same_bits(product, hotloops.matmul(a, b, precision=precision))
+
+
 def test_the_process_and_its_threads(precision: str) -> None:
     def seen_elsewhere() -> str:
         seen: list[str] = []

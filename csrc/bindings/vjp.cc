@@ -12,6 +12,7 @@
 #include "bindings/array.h"
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/products.h"
 #include "dense_pullback.h"
 #include "dispatch.h"
 
@@ -153,6 +154,8 @@ py::object dense_pullback_arrays(py::handle x_object, py::handle kernel_object,
     grad_bias = new_array(x, std::span(&args.units, 1), grad);
     args.grad_bias = grad.data;
   }
+  const ProductRule* rule = find_product_rule(x.type, x.type);
+  const std::span<const Kernel> kernels = kernels_of(*rule, float32_precision());
   std::int64_t grad_y_rows = 0;
   const bool is_grad_z = !has_saved && as_matrix(grad_y, args.grad_z, grad_y_rows);
   compute(2 * args.rows * args.in * args.units, [&](int threads) {
@@ -174,7 +177,7 @@ py::object dense_pullback_arrays(py::handle x_object, py::handle kernel_object,
       }
       args.grad_z = {.data = grad_z.data, .row_stride = args.units, .col_stride = 1};
     }
-    dense_pullback(matmul_kernels(x.dtype), args, threads);
+    dense_pullback(kernels, args, threads);
   });
   return py::make_tuple(std::move(grad_x), std::move(grad_kernel), std::move(grad_bias));
 }
