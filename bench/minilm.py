@@ -82,14 +82,21 @@ def main() -> None:
     """Print a table of times and ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--precision", default="float32", help="of hotloops' float32 products (default: float32)"
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="for each size")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     hotloops.set_num_threads(arguments.threads)
+    hotloops.set_float32_precision(arguments.precision)
 
     model = load()
     fast = hotloops.torch.optimize(model)
-    print(f"{len(fast.hotloops_replaced)} linear layers, {arguments.threads} thread(s)")
+    print(
+        f"{len(fast.hotloops_replaced)} linear layers, {arguments.threads} thread(s), "
+        f"{arguments.precision}"
+    )
     print(
         f"{'tokens':>8}  {'torch':>9}  {'in linear':>9}  {'hotloops':>9}  {'ratio':>5}  1 - cosine"
     )

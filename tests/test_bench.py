@@ -228,11 +228,55 @@ def test_statements_of_types_and_precisions() -> None:
     assert libraries.Numpy(np, 1).statement(case, floats).code == "matmul(a, b)"
     torch = pytest.importorskip("torch")
     theirs = libraries.Torch(torch, torch.get_num_threads())
-    torch.set_grad_enabled(True)
-    for typed, made in ((integers, arrays), (halves, operands.make(halves, "bfloat16"))):
-        result = theirs.statement(typed, made).result()
-        assert result.dtype.name == (typed.result_dtype or typed.dtype)
-        assert reference.check(typed, made, result, "torch").problem is None
+    with torch.enable_grad():  # what statements switch ends with the test
+        for typed, made in ((integers, arrays), (halves, operands.make(halves, "bfloat16"))):
+            result = theirs.statement(typed, made).result()
+            assert isinstance(result, np.ndarray)
+            assert result.dtype.name == (typed.result_dtype or typed.dtype)
+            assert reference.check(typed, made, result, "torch").problem is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", [None, "relu", "sigmoid"])
+def test_knows_right_gradients_from_wrong(activation: str | None, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    case = layer("gradients", 37, 300, 41, activation, operation="dense_vjp")
+    arrays = operands.make(case, dtype)
+    threads = hotloops.get_num_threads(), torch.get_num_threads()
+    with torch.enable_grad():
+        ours = libraries.Hotloops(hotloops, threads[0]).statement(case, arrays)
+        theirs = libraries.Torch(torch, threads[1]).statement(case, arrays)
+        assert ours.code == (
+            f"((vjp := dense_vjp(x, w, bias, activation={activation!r}))[0], *vjp[1](g))"
+        )
+        assert "*grad(y, (x, w, bias), g)" in theirs.code
+        for statement, library in ((ours, "hotloops"), (theirs, "torch")):
+            result = statement.result()
+            assert isinstance(result, tuple)
+            assert len(result) == 4
+            assert reference.check(case, arrays, result, library).problem is None
+            for part in range(4):
+                for factor in (0, 1 + 1e-3, np.nan):
+                    wrong = [*result]
+                    wrong[part] = wrong[part] * result[part].dtype.type(factor)
+                    assert reference.check(case, arrays, tuple(wrong), library).problem is not None
+    with pytest.raises(libraries.UnsupportedError, match="no gradients"):
+        libraries.Numpy(np, 1).statement(case, arrays)
+
+
+def test_covers_the_layers_that_people_use() -> None:
+    def shapes(name: str, operation: str) -> set[tuple[int, ...]]:
+        return {
+            (*case.x.shape, case.w.shape[1])
+            for case in catalogue([name])
+            if case.w is not None and case.operation == operation
+        }
+
+    assert shapes("layers", "dense") >= {(4, 4, 4), (1, 64, 64)}
+    large = {(32, 784, 128), (64, 384, 1536), (1024, 384, 1536), (2048, 512, 512)}
+    assert shapes("dense", "dense") >= large
+    assert shapes("packed", "dense") >= {(1, 384, 1536), (1, 1536, 384)}
+    assert shapes("gradients", "dense_vjp") >= {(4, 10, 10), (256, 784, 512)}
 
 
 def test_numpy_is_spared_what_takes_minutes() -> None:
@@ -280,7 +324,9 @@ def test_sample_has_the_corners() -> None:
 def numpys(case: Case, dtype: str) -> tuple[operands.Operands, Array]:
     """Make a case's operands and NumPy's result."""
     arrays = operands.make(case, dtype)
-    return arrays, libraries.Numpy(np, 1).statement(case, arrays).result()
+    result = libraries.Numpy(np, 1).statement(case, arrays).result()
+    assert isinstance(result, np.ndarray)
+    return arrays, result
 
 
 def test_ratio_is_the_median_of_ratios_of_rounds() -> None:

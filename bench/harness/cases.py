@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Layout = Literal["contiguous", "transposed", "strided", "sliced", "reversed", "repeated"]
-Operation = Literal["matmul", "relu", "dense"]
+Operation = Literal["matmul", "relu", "dense", "dense_vjp"]
 Unit = Literal["FLOP", "B"]
 
 
@@ -42,11 +42,11 @@ class Case:
         The class it is summarised in, a key of `classes.SHAPE_CLASSES`.
     operation : str
         ``matmul`` is ``x @ w``; ``relu`` is ``maximum(x, 0)``; ``dense`` is
-        ``activation(x @ w + bias)``.
+        ``activation(x @ w + bias)``; ``dense_vjp`` is that and the gradients of x, w and bias.
     x, w : Operand
         The operands; ``relu`` has no ``w``.
     activation : str, optional
-        The activation of ``dense``.
+        The activation of ``dense`` and ``dense_vjp``.
     out : Layout, optional
         The layout of the array given as ``out=``; None lets the library allocate.
     precision : str, optional
@@ -76,11 +76,16 @@ class Case:
         return " ".join(filter(None, (self.shape_class, self.precision)))
 
     @property
+    def is_layer(self) -> bool:
+        """Whether there is a bias, and may be an activation."""
+        return self.operation in ("dense", "dense_vjp")
+
+    @property
     def name(self) -> str:
         """Unique among the cases of a class."""
         text = str(self.x) if self.w is None else f"{self.x} @ {self.w}"
-        if self.operation == "dense":
-            text = f"dense {text} {self.activation or 'linear'}"
+        if self.is_layer:
+            text = f"{self.operation} {text} {self.activation or 'linear'}"
         elif self.operation == "relu":
             text = f"relu {text}"
         if self.out is not None:
@@ -116,12 +121,14 @@ class Case:
     def work(self, itemsize: int) -> float:
         """FLOP of the product (a multiply-add is two), or bytes read and written.
 
-        A multiply-add of complex numbers is four of real ones.
+        A multiply-add of complex numbers is four of real ones. Gradients of a layer are two
+        products more.
         """
         entries = math.prod(self.result_shape)
         if self.w is None:
             return 2.0 * entries * itemsize
-        return (8.0 if is_complex(self.dtype) else 2.0) * entries * self.inner
+        products = 3 if self.operation == "dense_vjp" else 1
+        return (8.0 if is_complex(self.dtype) else 2.0) * products * entries * self.inner
 
 
 def is_complex(dtype: str | None) -> bool:
@@ -177,8 +184,19 @@ def layer(
     units: int,
     activation: str | None,
     *,
+    operation: Literal["dense", "dense_vjp"] = "dense",
+    precision: str | None = None,
     packed: bool = False,
 ) -> Case:
-    """Make a dense layer."""
+    """Make a dense layer, alone or with its gradients; of float32 if at some precision."""
     x, w = Operand((batch, inputs)), Operand((inputs, units))
-    return Case(shape_class, "dense", x, w, activation=activation, packed=packed)
+    return Case(
+        shape_class,
+        operation,
+        x,
+        w,
+        activation=activation,
+        precision=precision,
+        dtype=None if precision is None else "float32",
+        packed=packed,
+    )

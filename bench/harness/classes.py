@@ -168,14 +168,36 @@ def _relu() -> list[Case]:
     ]
 
 
-def _dense() -> list[Case]:
+def _layers() -> list[Case]:
+    shapes = [(4, 4, 4), (8, 8, 8), (4, 16, 16), (16, 10, 10), (1, 64, 64)]
     return [
-        layer("dense", 1, 64, 64, "relu"),
-        layer("dense", 16, 10, 10, "sigmoid"),
+        layer("layers", *shape, activation)
+        for shape in shapes
+        for activation in ("relu", "sigmoid", "gelu")
+    ]
+
+
+def _gradients() -> list[Case]:
+    cases = [
+        layer("gradients", *shape, activation, operation="dense_vjp")
+        for shape in ((4, 10, 10), (32, 784, 128), (256, 784, 512))
+        for activation in (None, "relu", "sigmoid")
+    ]
+    cases.append(
+        layer("gradients", 256, 784, 512, "relu", operation="dense_vjp", precision="bf16x6")
+    )
+    return cases
+
+
+def _dense() -> list[Case]:
+    large = [(64, 384, 1536, "gelu"), (1024, 384, 1536, "gelu"), (2048, 512, 512, "sigmoid")]
+    return [
         layer("dense", 32, 784, 128, "relu"),
-        layer("dense", 64, 384, 1536, "gelu"),
-        layer("dense", 1024, 384, 1536, "gelu"),
-        layer("dense", 2048, 512, 512, "sigmoid"),
+        *(
+            layer("dense", rows, inputs, units, activation, precision=precision)
+            for precision in (None, "bf16x6")
+            for rows, inputs, units, activation in large
+        ),
         layer("dense", 1024, 512, 512, None),
     ]
 
@@ -302,10 +324,20 @@ SHAPE_CLASSES: Mapping[str, ShapeClass] = {
         _relu(),
         quick=("relu 1000x1000 out=", "relu 1000x1000 strided"),
     ),
+    "layers": ShapeClass(
+        "small layers: product, bias and activation for the cost of a call",
+        _layers(),
+        quick=("dense 4x4 @ 4x4 relu", "dense 1x64 @ 64x64 relu"),
+    ),
     "dense": ShapeClass(
         "product, bias and activation",
         _dense(),
-        quick=("dense 1x64 @ 64x64 relu", "dense 32x784 @ 784x128 relu"),
+        quick=("dense 32x784 @ 784x128 relu", "dense 64x384 @ 384x1536 gelu"),
+    ),
+    "gradients": ShapeClass(
+        "a layer forward and backward, against torch's autograd: gradients of x, weights and bias",
+        _gradients(),
+        quick=("dense_vjp 4x10 @ 10x10 relu", "dense_vjp 256x784 @ 784x512 relu"),
     ),
     "precision": ShapeClass(
         "float32 at precisions below its own, against the peers' float32",

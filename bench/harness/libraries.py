@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from harness.cases import Case
     from harness.operands import Array, Operands
+
+
+Result: TypeAlias = "Array | tuple[Array, ...]"
+"""Of a layer's gradients: the layer's result, and those of x, w and bias."""
 
 
 class UnsupportedError(Exception):
@@ -34,12 +38,12 @@ class Statement:
 
     code: str
     names: Mapping[str, Any]
-    as_array: Callable[[Any], Array] = np.asarray
+    as_result: Callable[[Any], Result] = np.asarray
 
-    def result(self) -> Array:
+    def result(self) -> Result:
         """Evaluate the line once; the array given as ``out`` if there is one."""
         value = eval(self.code, dict(self.names))  # the adapters' own lines
-        return self.as_array(self.names.get("out", value))
+        return self.as_result(self.names.get("out", value))
 
 
 @dataclass
@@ -98,7 +102,7 @@ class Hotloops:
     def statement(self, case: Case, operands: Operands) -> Statement:
         """Write a case with hotloops."""
         hotloops, x, w, bias, out = self.module, operands.x, operands.w, operands.bias, operands.out
-        out_code = "" if out is None else ", out=out"
+        options = "" if out is None else ", out=out"
         precision = None if case.precision is None else repr(case.precision)
         if case.packed:
             w, precision = hotloops.pack(w, precision=case.precision), None
@@ -107,9 +111,16 @@ class Hotloops:
             names = _names(matmul=hotloops.matmul, a=x, b=w, out=out, **_result_type(case))
             return Statement(code, names)
         if case.operation == "relu":
-            return Statement(f"relu(x{out_code})", _names(relu=hotloops.relu, x=x, out=out))
+            return Statement(f"relu(x{options})", _names(relu=hotloops.relu, x=x, out=out))
+        if case.operation == "dense_vjp":
+            hotloops.set_float32_precision(case.precision or "float32")
+            names = _names(dense_vjp=hotloops.dense_vjp, x=x, w=w, bias=bias, g=operands.grad_y)
+            call = f"dense_vjp(x, w, bias, activation={case.activation!r})"
+            return Statement(f"((vjp := {call})[0], *vjp[1](g))", names, tuple)
+        if precision is not None:
+            options += f", precision={precision}"
         return Statement(
-            f"dense(x, w, bias, activation={case.activation!r}{out_code})",
+            f"dense(x, w, bias, activation={case.activation!r}{options})",
             _names(dense=hotloops.dense, x=x, w=w, bias=bias, out=out),
         )
 
@@ -154,6 +165,8 @@ class Numpy:
         if case.operation == "relu":
             code = "maximum(x, 0)" if out is None else "maximum(x, 0, out=out)"
             return Statement(code, _names(maximum=np.maximum, x=x, out=out))
+        if case.operation == "dense_vjp":
+            raise UnsupportedError("no gradients")
         formulas = {
             None: "x @ w + bias",
             "relu": "maximum(x @ w + bias, 0)",
@@ -167,15 +180,14 @@ class Numpy:
 
 @dataclass
 class Torch:
-    """torch on the CPU, without autograd."""
+    """torch on the CPU, without autograd where no gradients are asked for."""
 
     module: ModuleType
     threads: int
     widens: bool = False
 
     def __post_init__(self) -> None:
-        """Switch autograd off, set the number of threads."""
-        self.module.set_grad_enabled(False)
+        """Set the number of threads."""
         self.module.set_num_threads(self.threads)
 
     def _tensor(self, array: Array | None) -> Any:
@@ -192,9 +204,14 @@ class Torch:
             return np.asarray(tensor.view(self.module.int16)).view("bfloat16")
         return np.asarray(tensor)
 
+    def _gradients(self, tensors: tuple[Any, ...]) -> tuple[Array, ...]:
+        y, grad_x, grad_weight, grad_bias = (np.asarray(tensor.detach()) for tensor in tensors)
+        return y, grad_x, grad_weight.T, grad_bias
+
     def statement(self, case: Case, operands: Operands) -> Statement:
         """Write a case with torch."""
         torch = self.module
+        torch.set_grad_enabled(case.operation == "dense_vjp")
         x, w, bias, out = map(self._tensor, (operands.x, operands.w, operands.bias, operands.out))
         if case.operation == "matmul":
             if case.result_dtype is not None:
@@ -213,7 +230,12 @@ class Torch:
         code = f"{activation}(linear(x, w, bias))" if activation else "linear(x, w, bias)"
         functions = {"relu": torch.relu, "sigmoid": torch.sigmoid, "gelu": functional.gelu}
         names = _names(linear=functional.linear, x=x, w=w.T, bias=bias, **functions)
-        return Statement(code, names)
+        if case.operation == "dense":
+            return Statement(code, names)
+        for name in ("x", "w", "bias"):
+            names[name].requires_grad_()
+        names |= {"grad": torch.autograd.grad, "g": self._tensor(operands.grad_y)}
+        return Statement(f"((y := {code}), *grad(y, (x, w, bias), g))", names, self._gradients)
 
 
 @dataclass

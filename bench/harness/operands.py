@@ -38,6 +38,8 @@ class Operands:
     w: Array | None
     bias: Array | None
     out: Array | None
+    grad_y: Array | None = None
+    """What is pulled back: a gradient with respect to the result."""
 
 
 def allocate(operand: Operand, dtype: str) -> Array:
@@ -106,8 +108,9 @@ def make(case: Case, dtype: str, data: Data = "normal") -> Operands:
 
     x = filled(case.x)
     w = None if case.w is None else filled(case.w)
-    bias = filled(Operand(case.result_shape[-1:])) if case.operation == "dense" else None
-    return Operands(x, w, bias, _make_out(case.out, case.result_shape, dtype))
+    bias = filled(Operand(case.result_shape[-1:])) if case.is_layer else None
+    grad_y = filled(Operand(case.result_shape)) if case.operation == "dense_vjp" else None
+    return Operands(x, w, bias, _make_out(case.out, case.result_shape, dtype), grad_y)
 
 
 def _make_out(layout: Layout | None, shape: tuple[int, ...], dtype: str) -> Array | None:

@@ -20,17 +20,18 @@ change. Products of lower precision have more roundings, as many as hotloops doc
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import ml_dtypes
 import numpy as np
 
-from harness.operands import unit_roundoff
+from harness.cases import Case, Operand
+from harness.operands import Operands, unit_roundoff
 
 if TYPE_CHECKING:
-    from harness.cases import Case
-    from harness.operands import Array, Operands
+    from harness.libraries import Result
+    from harness.operands import Array
 
 BLOCK = 256
 """Summands in one chain of hotloops' sums."""
@@ -46,6 +47,10 @@ HALVES = ("bfloat16", "float16")
 
 MORE_ROUNDINGS = {None: 0, "bf16x6": 0, "bf16x3": 2**9, "bf16": 2**17}
 """By how many roundings more than float32's a product may be off, by precision."""
+
+
+ROUNDINGS_OF_GRAD_Z = 6
+"""By how many more gradients may be off: the derivative of an activation, times a gradient."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,13 @@ def roundings(k: int, library: str) -> int:
 
 
 def check(
-    case: Case, operands: Operands, result: Array, library: str, *, widened: bool = False
+    case: Case,
+    operands: Operands,
+    result: Result,
+    library: str,
+    *,
+    widened: bool = False,
+    more_roundings: int = 0,
 ) -> Verdict:
     """Check a library's result.
 
@@ -102,17 +113,21 @@ def check(
     ----------
     case, operands
         What was computed, from what.
-    result : ndarray
+    result : ndarray, or tuple of ndarray
         What the library gave.
     library : str
         Its name, for the bound that it must meet.
     widened : bool
         The library returns a wider type than that of the operands by design.
+    more_roundings : int
+        That the operands have had where the library used them, but not here.
 
     Returns
     -------
     Verdict
     """
+    if isinstance(result, tuple):
+        return check_gradients(case, operands, result, library)
     dtype = operands.x.dtype.name
     if result.shape != case.result_shape:
         return Verdict(f"shape {result.shape}, not {case.result_shape}")
@@ -132,7 +147,7 @@ def check(
         dtype = a.dtype.name
     sampled = sample(a, b, dtype)
     u = unit_roundoff(dtype)
-    n = roundings(a.shape[-1], library)
+    n = roundings(a.shape[-1], library) + more_roundings
     n += MORE_ROUNDINGS[case.precision] if library == "hotloops" else 0
     exact, magnitude = sampled.exact, sampled.magnitude
     bound = rounded_once(gamma(n, dtype) * magnitude, exact, dtype)
@@ -159,6 +174,37 @@ def check(
     with np.errstate(invalid="ignore"):
         relative = np.where(magnitude > 0, error / (u * magnitude), 0.0)
     return Verdict(None, float(relative.max()))
+
+
+def check_gradients(
+    case: Case, operands: Operands, result: tuple[Array, ...], library: str
+) -> Verdict:
+    """Check a layer and its gradients, each a product: a sum of rows is that of a row of ones.
+
+    The activation's derivative is taken at the y that the library gave, once that is right: what
+    is next to 0 may be on either side of relu's edge.
+    """
+    x, w = operands.x, operands.w
+    assert w is not None
+    assert operands.grad_y is not None
+    y, *gradients = result
+    verdict = check(replace(case, operation="dense"), operands, y, library)
+    if verdict.problem is not None:
+        return verdict
+    slope = derivative(case.activation, y.astype(np.longdouble))
+    grad_z = (operands.grad_y * slope).astype(x.dtype)
+    ones = np.ones((1, len(x)), x.dtype)
+    for name, a, b, gradient in zip(
+        ("x", "w", "bias"), (grad_z, x.T, ones), (w.T, grad_z, grad_z), gradients, strict=True
+    ):
+        left, right = Operand(a.shape), Operand(b.shape)
+        product = Case(case.shape_class, "matmul", left, right, precision=case.precision)
+        factors = Operands(a, b, None, None)
+        rows = gradient[np.newaxis] if name == "bias" else gradient
+        verdict = check(product, factors, rows, library, more_roundings=ROUNDINGS_OF_GRAD_Z)
+        if verdict.problem is not None:
+            return Verdict(f"gradient of {name}: {verdict.problem}")
+    return Verdict(None)
 
 
 def stacked(operands: Operands, result: Array) -> tuple[Array, Array, Array]:
@@ -253,3 +299,14 @@ def activate(activation: str | None, z: Array) -> Array:
         erfc = np.vectorize(math.erfc, otypes=[np.float64])
         return np.asarray(0.5 * z * erfc(-z.astype(np.float64) / math.sqrt(2)))
     raise ValueError(f"no reference for the activation {activation!r}")
+
+
+def derivative(activation: str | None, y: Array) -> Array:
+    """Differentiate an activation, from its result."""
+    if activation is None:
+        return np.ones_like(y)
+    if activation == "relu":
+        return np.asarray(y > 0, y.dtype)
+    if activation == "sigmoid":
+        return np.asarray(y * (1 - y))
+    raise ValueError(f"no reference for the derivative of {activation!r}")
