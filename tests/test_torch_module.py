@@ -139,6 +139,26 @@ def test_meta_tensors_give_shapes() -> None:
     assert (y.device.type, y.shape) == ("meta", (2, 3, 4))
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 5), (5,), (0, 5), (30, 70)])
+def test_complex_numbers(shape: tuple[int, ...]) -> None:
+    parts = operands(shape, grad=False), operands(shape, grad=False)
+    pairs = zip(*parts, strict=True)
+    leaves = [torch.complex(one, 2 * other - 1).requires_grad_() for one, other in pairs]
+    assert torch.autograd.gradcheck(hotloops_torch.linear, leaves)
+    actual, expected = (
+        pulled_back(function, *leaves) for function in (hotloops_torch.linear, nn.functional.linear)
+    )
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        assert torch.equal(hotloops_torch.linear(*leaves), actual[0])
+    torch.library.opcheck(OPERATORS.linear, (*leaves, None))
+    for grad in (True, False):
+        x, weight, bias = (leaf.detach().requires_grad_(grad) for leaf in leaves)
+        with pytest.raises(TypeError, match=r"x has dtype torch.complex128.*without activation"):
+            hotloops_torch.linear(x, weight, bias, "relu")
+
+
 # --- What does not fit ------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ def linear(
     x : Tensor, shape (..., in)
         Inputs, in rows.
     weight : Tensor, shape (units, in)
-        Weights, of the dtype of `x`.
+        Weights, of the dtype of `x`. Complex ones have no activations.
     bias : Tensor, shape (units,), optional
         Added to each row.
     activation : {None, 'relu', 'gelu', 'gelu_tanh', 'sigmoid', 'tanh', 'silu', 'softmax'}, optional
@@ -98,16 +98,20 @@ def _computed(core: Callable[..., Any], *tensors: Tensor | None) -> Any:
 def _forward_linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None
 ) -> Tensor:
-    _check_dtypes(x=x, weight=weight, bias=bias)
+    _check_dtypes(activation, x=x, weight=weight, bias=bias)
     return hotloops.linear(x, weight, bias, activation=activation)
 
 
-def _check_dtypes(**tensors: Tensor | None) -> None:
+def _check_dtypes(activation: str | None, **tensors: Tensor | None) -> None:
     dtypes = {name: tensor.dtype for name, tensor in tensors.items() if tensor is not None}
     first = next(iter(dtypes.values()))
-    if any(dtype is not first for dtype in dtypes.values()) or not first.is_floating_point:
+    fits = first.is_floating_point or (first.is_complex and activation is None)
+    if not fits or any(dtype is not first for dtype in dtypes.values()):
         found = ", ".join(f"{name} has dtype {dtype}" for name, dtype in dtypes.items())
-        raise TypeError(f"linear: {found}, but all need the same, of real numbers; use .to(dtype)")
+        raise TypeError(
+            f"linear: {found}, but all need the same, of real numbers or, without activation, of "
+            "complex ones; use .to(dtype)"
+        )
 
 
 def _backward_linear(
@@ -119,12 +123,28 @@ def _backward_linear(
     needs: Sequence[bool],
 ) -> list[Tensor]:
     """Return the gradients of x, weight and bias, of those that are needed."""
+    if grad_y.is_complex():
+        return _complex_gradients(grad_y, x, weight, needs)
 
     def pullback(grad_y: Tensor, x: Tensor, weight: Tensor, saved: Tensor | None) -> Any:
         return _core.dense_pullback(x, weight, activation, saved, grad_y, True, *needs)
 
     gradients = _computed(pullback, grad_y, x, weight, saved)
     return [gradient for gradient in gradients if gradient is not None]
+
+
+def _complex_gradients(
+    grad_y: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool]
+) -> list[Tensor]:
+    """Return what torch calls gradients of complex numbers: products with conjugates."""
+    units, inputs = weight.shape
+    rows, x = grad_y.reshape(-1, units), x.reshape(-1, inputs)
+    products: tuple[Callable[[], Tensor], ...] = (
+        lambda: hotloops.matmul(grad_y, weight.conj()),
+        lambda: hotloops.matmul(rows.T, x.conj()),
+        lambda: hotloops.matmul(rows.new_ones(len(rows)), rows),
+    )
+    return [product() for product, need in zip(products, needs, strict=True) if need]
 
 
 def _forward_activate(z: Tensor, activation: str) -> Tensor:
@@ -171,7 +191,7 @@ _activate_backward = _operator(
 @_linear.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
     _core.check_activation("linear", activation)
-    _check_dtypes(x=x, weight=weight, bias=bias)
+    _check_dtypes(activation, x=x, weight=weight, bias=bias)
     torch._check(
         x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[1],
         lambda: f"linear: x of shape {tuple(x.shape)} and weight of shape {tuple(weight.shape)}",
