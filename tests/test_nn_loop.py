@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import copy
+import pickle
 import threading
 from typing import Any
 
@@ -130,6 +132,37 @@ def test_other_threads_run_while_a_model_trains() -> None:
         rounds += 1
     thread.join()
     assert rounds > 1000
+
+
+def test_one_thread_at_a_time_trains_a_model() -> None:
+    model = xor_network()
+    model.compile(loss="binary_crossentropy")
+    started, stop = threading.Event(), threading.Event()
+
+    def samples() -> Any:
+        started.set()
+        stop.wait()
+        return XOR_X
+
+    class Slow:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            return samples()
+
+    thread = threading.Thread(target=lambda: model.fit(Slow(), XOR_Y, verbose=0))
+    thread.start()
+    started.wait()
+    try:
+        with pytest.raises(RuntimeError, match=r"fit: another thread is in this model's fit"):
+            model.fit(XOR_X, XOR_Y, verbose=0)
+        with pytest.raises(RuntimeError, match=r"compile: another thread"):
+            model.compile(loss="mse")
+        for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            other.fit(XOR_X, XOR_Y, verbose=0)  # a model of its own
+    finally:
+        stop.set()
+        thread.join()
+    assert model.history is not None
+    model.fit(XOR_X, XOR_Y, verbose=0)
 
 
 def test_the_core_refuses_what_does_not_fit() -> None:

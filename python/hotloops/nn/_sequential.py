@@ -11,6 +11,7 @@ from hotloops.nn import _files, _optimizers, _samples
 from hotloops.nn._history import History
 from hotloops.nn._progress import progress
 from hotloops.nn._stack import Stack
+from hotloops.nn._turn import Turn, in_turn
 
 if TYPE_CHECKING:
     import os
@@ -54,6 +55,10 @@ class Sequential(Stack):
     Forward and backward passes consist of the products of `hotloops.matmul`, to the bit. The
     gradients of a kernel and its bias are one of them, ``[x 1].T @ grad``.
 
+    A model is trained by one thread at a time: `fit` and `compile` refuse while another thread is
+    in its `fit`. To predict meanwhile is safe but sees weights of different steps. Models of their
+    own are trained side by side.
+
     Examples
     --------
     Exclusive or, which one layer could not learn:
@@ -89,7 +94,9 @@ class Sequential(Stack):
         self.history: History | None = None
         self._slots: list[Array] = []
         self._steps = 0
+        self._turn = Turn()
 
+    @in_turn
     def compile(
         self,
         *,
@@ -129,6 +136,7 @@ class Sequential(Stack):
 
     # ---- Training and judging --------------------------------------------------------------------
 
+    @in_turn
     def fit(
         self,
         x: Any,
