@@ -150,14 +150,8 @@ def dense(
         x, kernel = prepared(x, dtype), prepared(kernel, dtype)
         bias, residual = _contiguous(bias, dtype), _contiguous(residual, dtype)
         return _dense_core(x, kernel, bias, activation, residual, out, transposed, precision)
-    y = matmul(x, kernel.T if transposed else kernel, None, None, precision)
-    for addend in (bias, residual):
-        y = y if addend is None else y + addend
-    if activation == "relu":
-        y = np.maximum(y, 0)
-    elif activation is not None:
-        y = _core.activate(activation, np.ascontiguousarray(y, dtype=compute))
-    return _rounded(y, result_dtype, out)
+    sums = matmul(x, kernel.T if transposed else kernel, None, None, precision)
+    return _finished(sums, bias, residual, activation, result_dtype, out)
 
 
 def _dense_core(
@@ -177,13 +171,28 @@ def _dense_core(
         return y
     # Half types with a residual, or a softmax: the sums are finished in float32 and rounded once.
     is_kernel = isinstance(kernel, _core.PackedMatrix) or not transposed
-    y = _core.matmul(x, kernel if is_kernel else kernel.T, None, precision, "float32")
+    sums = _core.matmul(x, kernel if is_kernel else kernel.T, None, precision, "float32")
+    return _finished(sums, bias, residual, activation, x.dtype, out)
+
+
+def _finished(sums: Any, bias: Any, residual: Any, activation: Any, dtype: Any, out: Any) -> Any:
+    """Return the layer whose sums of products these are, in a dtype or in `out`."""
     for addend in (bias, residual):
         if addend is not None:
-            y += addend
+            sums = sums + addend
     if activation is not None:
-        y = _core.activate(activation, y)
-    return _rounded(y, x.dtype, out)
+        sums = _activated(activation, sums)
+    return _rounded(sums, dtype, out)
+
+
+def _activated(activation: str, sums: Any) -> Any:
+    result = _core.activate(activation, sums)
+    if result is not NotImplemented:
+        return result
+    # Integers and complex numbers: relu has kernels for neither.
+    if activation == "relu":
+        return np.maximum(sums, 0)
+    return _core.activate(activation, sums.astype(np.result_type(sums, np.float32)))
 
 
 def _dense_packed(
@@ -213,13 +222,12 @@ def _dense_packed(
     target = _tensors.out_array(out) if tensors else unwrapped(out)
     check_out(function, target, shape, x.dtype, 1)
     x = prepared(x, x.dtype)
-    fused = activation
-    if x.dtype.name in _COMPLEX_DTYPES:
+    if x.dtype.name in _COMPLEX_DTYPES and activation is not None:
         activation_dtype(function, activation, x.dtype)
-        fused = None
-    result = _dense_core(x, packed, bias, fused, residual, target, *last)
-    if fused != activation:
-        np.maximum(result, 0, out=result)
+        sums = _core.matmul(x, packed, None, precision, None)
+        result = _finished(sums, bias, residual, activation, x.dtype, target)
+    else:
+        result = _dense_core(x, packed, bias, activation, residual, target, *last)
     return _tensors.result_tensor(result, out) if tensors else result
 
 
