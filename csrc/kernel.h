@@ -129,15 +129,17 @@ struct Columns {
 
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
 inline constexpr int kColumnsRows = 4;
-inline constexpr int kMaxLanes = 8;
+inline constexpr int kColumnsVectors = 4;
+inline constexpr int kDotBlocks = 8;
 struct DotKernels {
   int lanes;  // values in a vector
-  // So many rows of A are worth reading the columns again, from L1 and L2, for each kColumnsRows of
-  // them. With more, transposing B into panels once costs less.
+  // With more rows of A, transposing B into panels costs less: at most kColumnsRows.
   int most_rows;
-  // By rows - 1, up to most_rows; for columns of one vector and of two.
-  void (*columns[kColumnsRows][2])(const Columns&);
-  // One chain for each of `lanes` blocks of kKc values that follow each other.
+  // By rows - 1: as many vectors of columns are taken at most, and the kernel for so many, one
+  // first.
+  int vectors[kColumnsRows];
+  void (*columns[kColumnsRows][kColumnsVectors])(const Columns&);
+  // One chain for each of kDotBlocks blocks of kKc values that follow each other.
   void (*block_sums)(const void* a, const void* b, void* sums);
   // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
   void (*complex_block_sums)(const void* a, const void* b, void* real, void* imaginary);

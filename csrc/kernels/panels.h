@@ -22,10 +22,10 @@ void pack_transposed(ElementType type, const Piece& piece, int64_t panel_stride)
   T* to = static_cast<T*>(piece.panel) + piece.row * panel_stride + piece.col;
   const int64_t rows = piece.rows / kDepth * kDepth;
   const int64_t cols = piece.cols / S::lanes * S::lanes;
-  const auto stride = piece.col_stride * static_cast<int64_t>(sizeof(T));
+  const RowOffsets offsets(piece.col_stride * static_cast<int64_t>(sizeof(T)));
   for (int64_t c = 0; c < cols; c += S::lanes) {
     for (int64_t r = 0; r < rows; r += kDepth) {
-      const Transposed<S> values(from + c * piece.col_stride + r, stride);
+      const Transposed<S> values(from + c * piece.col_stride + r, offsets);
 #pragma GCC unroll 4
       for (int e = 0; e < kDepth; ++e) S::store(to + (r + e) * panel_stride + c, values.x[e]);
     }

@@ -33,6 +33,12 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kVectorRegisters = 32;
+#else
+inline constexpr int kVectorRegisters = 16;
+#endif
+
 template <int Bytes>
 struct SignedOf;
 template <>
@@ -128,63 +134,72 @@ struct Simd {
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
 
-  // 16 bytes of each of the rows that are so many bytes apart, side by side.
-  HOTLOOPS_INLINE static V load_lanes(const void* p, [[maybe_unused]] int64_t stride) {
+  // The 16 bytes at row(0), row(1) ..., side by side.
+  template <class F>
+  HOTLOOPS_INLINE static V load_lanes(F row) {
 #if defined(__x86_64__)
-    [[maybe_unused]] const auto row = [=](int i) HOTLOOPS_LAMBDA_INLINE {
-      const char* from = static_cast<const char*>(p) + i * stride;
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    [[maybe_unused]] const auto lane = [=](int i) HOTLOOPS_LAMBDA_INLINE {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row(i)));
     };
 #endif
 #if defined(__AVX512F__)
     if constexpr (Bytes == 64) {
-      __m512i v = _mm512_castsi128_si512(row(0));
-      v = _mm512_inserti32x4(v, row(1), 1);
-      v = _mm512_inserti32x4(v, row(2), 2);
-      return reinterpret_cast<V>(_mm512_inserti32x4(v, row(3), 3));
+      __m512i v = _mm512_castsi128_si512(lane(0));
+      v = _mm512_inserti32x4(v, lane(1), 1);
+      v = _mm512_inserti32x4(v, lane(2), 2);
+      return reinterpret_cast<V>(_mm512_inserti32x4(v, lane(3), 3));
     }
 #endif
 #if defined(__AVX2__)
     if constexpr (Bytes == 32) {
       return reinterpret_cast<V>(
-          _mm256_inserti128_si256(_mm256_castsi128_si256(row(0)), row(1), 1));
+          _mm256_inserti128_si256(_mm256_castsi128_si256(lane(0)), lane(1), 1));
     }
 #endif
-    return load(static_cast<const T*>(p));
+    return load(reinterpret_cast<const T*>(row(0)));
   }
 
-  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.
+  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves. Shuffled as
+  // integers: of 32 bytes, Intel's CPUs take two such a cycle, and one of floating-point numbers.
   HOTLOOPS_INLINE static V zip_low(V a, V b) {
+    const I x = reinterpret_cast<I>(a);
+    const I y = reinterpret_cast<I>(b);
+    I zipped;
     if constexpr (lanes == 16) {
-      return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13,
-                                     29);
+      zipped = __builtin_shufflevector(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13,
+                                       29);
     } else if constexpr (lanes == 8 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+      zipped = __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13);
     } else if constexpr (lanes == 8) {
-      return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
+      zipped = __builtin_shufflevector(x, y, 0, 8, 2, 10, 4, 12, 6, 14);
     } else if constexpr (lanes == 4 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      zipped = __builtin_shufflevector(x, y, 0, 4, 1, 5);
     } else if constexpr (lanes == 4) {
-      return __builtin_shufflevector(a, b, 0, 4, 2, 6);
+      zipped = __builtin_shufflevector(x, y, 0, 4, 2, 6);
     } else {
-      return __builtin_shufflevector(a, b, 0, 2);
+      zipped = __builtin_shufflevector(x, y, 0, 2);
     }
+    return reinterpret_cast<V>(zipped);
   }
   HOTLOOPS_INLINE static V zip_high(V a, V b) {
+    const I x = reinterpret_cast<I>(a);
+    const I y = reinterpret_cast<I>(b);
+    I zipped;
     if constexpr (lanes == 16) {
-      return __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
-                                     31);
+      zipped = __builtin_shufflevector(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
+                                       31);
     } else if constexpr (lanes == 8 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+      zipped = __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15);
     } else if constexpr (lanes == 8) {
-      return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+      zipped = __builtin_shufflevector(x, y, 1, 9, 3, 11, 5, 13, 7, 15);
     } else if constexpr (lanes == 4 && sizeof(T) == 4) {
-      return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      zipped = __builtin_shufflevector(x, y, 2, 6, 3, 7);
     } else if constexpr (lanes == 4) {
-      return __builtin_shufflevector(a, b, 1, 5, 3, 7);
+      zipped = __builtin_shufflevector(x, y, 1, 5, 3, 7);
     } else {
-      return __builtin_shufflevector(a, b, 1, 3);
+      zipped = __builtin_shufflevector(x, y, 1, 3);
     }
+    return reinterpret_cast<V>(zipped);
   }
 
   // Each pair of values the other way round.

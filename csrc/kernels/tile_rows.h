@@ -133,6 +133,7 @@ template <int64_t Kc>
 inline constexpr DotKernels kBf16Dots = {
     .lanes = RowVector::lanes,
     .most_rows = 2,
+    .vectors = {2, 2},
     .columns = {{&bf16_columns<Kc, 1, 1>, &bf16_columns<Kc, 1, 2>},
                 {&bf16_columns<Kc, 2, 1>, &bf16_columns<Kc, 2, 2>}},
     .block_sums = nullptr,
