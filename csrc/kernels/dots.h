@@ -120,29 +120,30 @@ void columns(const Columns& task) {
 }
 
 // Calls add(v, x, y) with the values of a and of b at some next places of the v-th S::lanes of
-// kDotBlocks blocks of kKc values, one block a lane, until the blocks' ends.
+// blocks of kKc values, one block a lane, until the blocks' ends.
 //
 // As many streams as these are more than the hardware foresees. The blocks behind these, which come
 // next, are asked for line by line in the meantime.
-template <class S, class F>
+template <class S, int Vectors, class F>
 HOTLOOPS_INLINE void each_in_blocks(const void* a, const void* b, F add) {
   using T = typename S::T;
   constexpr int kDepth = Transposed<S>::kDepth;
   constexpr int kLine = 64 / sizeof(T);
+  constexpr int64_t kBlocks = Vectors * S::lanes;
   const RowOffsets offsets(kKc * static_cast<int64_t>(sizeof(T)));
   const T* x = static_cast<const T*>(a);
   const T* y = static_cast<const T*>(b);
   for (int64_t line = 0; line < kKc; line += kLine) {
-    const int64_t next = kDotBlocks * (kKc + line);
-#pragma GCC unroll 8
-    for (int64_t block = 0; block < kDotBlocks; ++block) {
+    const int64_t next = kBlocks * (kKc + line);
+#pragma GCC unroll 16
+    for (int64_t block = 0; block < kBlocks; ++block) {
       __builtin_prefetch(x + next + block * kLine, 0, 2);
       __builtin_prefetch(y + next + block * kLine, 0, 2);
     }
 #pragma GCC unroll 4
     for (int64_t p = line; p < line + kLine; p += kDepth) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kDotBlocks / S::lanes; ++v) {
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) {
         const int64_t first = v * S::lanes * kKc + p;
         add(v, Transposed<S>(x + first, offsets), Transposed<S>(y + first, offsets));
       }
@@ -150,29 +151,28 @@ HOTLOOPS_INLINE void each_in_blocks(const void* a, const void* b, F add) {
   }
 }
 
-// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for kDotBlocks of them.
-template <class S>
+// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for so many vectors of
+// them.
+template <class S, int Vectors>
 void block_sums(const void* a, const void* b, void* sums) {
-  constexpr int kVectors = kDotBlocks / S::lanes;
-  typename S::V sum[kVectors] = {};
-  each_in_blocks<S>(
+  typename S::V sum[Vectors] = {};
+  each_in_blocks<S, Vectors>(
       a, b, [&](int v, const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
 #pragma GCC unroll 4
         for (int e = 0; e < Transposed<S>::kDepth; ++e) sum[v] += x.x[e] * y.x[e];
       });
-  for (int v = 0; v < kVectors; ++v) {
+  for (int v = 0; v < Vectors; ++v) {
     S::store(static_cast<typename S::T*>(sums) + v * S::lanes, sum[v]);
   }
 }
 
 // The same of complex numbers: see DotKernels.
-template <class S>
+template <class S, int Vectors>
 void complex_block_sums(const void* a, const void* b, void* real, void* imaginary) {
   using T = typename S::T;
-  constexpr int kVectors = kDotBlocks / S::lanes;
-  typename S::V re[kVectors] = {};
-  typename S::V im[kVectors] = {};
-  each_in_blocks<S>(
+  typename S::V re[Vectors] = {};
+  typename S::V im[Vectors] = {};
+  each_in_blocks<S, Vectors>(
       a, b, [&](int v, const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
 #pragma GCC unroll 4
         for (int e = 0; e < Transposed<S>::kDepth; e += kComplexParts) {
@@ -182,7 +182,7 @@ void complex_block_sums(const void* a, const void* b, void* real, void* imaginar
           im[v] += x.x[e + 1] * y.x[e];
         }
       });
-  for (int v = 0; v < kVectors; ++v) {
+  for (int v = 0; v < Vectors; ++v) {
     S::store(static_cast<T*>(real) + v * S::lanes, re[v]);
     S::store(static_cast<T*>(imaginary) + v * S::lanes, im[v]);
   }
@@ -213,12 +213,13 @@ template <class S>
 constexpr DotKernels make_dot_kernels() {
   constexpr int kMost = kMostVectors<S>;
   constexpr int kFew = kFewVectors<S>;
+  constexpr int kAll = kDotBlocks / S::lanes;
   DotKernels dots{.lanes = S::lanes,
-                  .most_rows = kColumnsRows,
+                  .most_rows = 2 * kColumnsRows,
                   .vectors = {kMost, kMost, kFew, kFew},
                   .columns = {},
-                  .block_sums = &block_sums<S>,
-                  .complex_block_sums = &complex_block_sums<S>};
+                  .block_sums = {&block_sums<S, 1>, &block_sums<S, kAll>},
+                  .complex_block_sums = {&complex_block_sums<S, 1>, &complex_block_sums<S, kAll>}};
   set_columns<S, 1, kMost>(dots);
   set_columns<S, 2, kMost>(dots);
   set_columns<S, 3, kFew>(dots);

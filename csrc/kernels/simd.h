@@ -159,15 +159,16 @@ struct Simd {
     return load(reinterpret_cast<const T*>(row(0)));
   }
 
-  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves. Shuffled as
-  // integers: of 32 bytes, Intel's CPUs take two such a cycle, and one of floating-point numbers.
+  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves. Shuffled
+  // as integers: of 32 bytes, Intel's CPUs take two such a cycle, and one of floating-point
+  // numbers.
   HOTLOOPS_INLINE static V zip_low(V a, V b) {
     const I x = reinterpret_cast<I>(a);
     const I y = reinterpret_cast<I>(b);
     I zipped;
     if constexpr (lanes == 16) {
-      zipped = __builtin_shufflevector(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13,
-                                       29);
+      zipped =
+          __builtin_shufflevector(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
     } else if constexpr (lanes == 8 && sizeof(T) == 4) {
       zipped = __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13);
     } else if constexpr (lanes == 8) {
@@ -186,8 +187,8 @@ struct Simd {
     const I y = reinterpret_cast<I>(b);
     I zipped;
     if constexpr (lanes == 16) {
-      zipped = __builtin_shufflevector(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
-                                       31);
+      zipped =
+          __builtin_shufflevector(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
     } else if constexpr (lanes == 8 && sizeof(T) == 4) {
       zipped = __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15);
     } else if constexpr (lanes == 8) {

@@ -136,8 +136,8 @@ inline constexpr DotKernels kBf16Dots = {
     .vectors = {2, 2},
     .columns = {{&bf16_columns<Kc, 1, 1>, &bf16_columns<Kc, 1, 2>},
                 {&bf16_columns<Kc, 2, 1>, &bf16_columns<Kc, 2, 2>}},
-    .block_sums = nullptr,
-    .complex_block_sums = nullptr};
+    .block_sums = {},
+    .complex_block_sums = {}};
 
 // ---- A single row times rows of B --------------------------------------------------------------
 

@@ -10,8 +10,8 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
-// How far rows are from the first of them: so many bytes apart. Odd multiples only, which an address
-// adds once, twice or four times: few enough for registers.
+// How far rows are from the first of them: so many bytes apart. Odd multiples only, which an
+// address adds once, twice or four times: few enough for registers.
 class RowOffsets {
  public:
   HOTLOOPS_INLINE explicit RowOffsets(int64_t stride) {
