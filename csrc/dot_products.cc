@@ -7,8 +7,8 @@
 namespace hotloops {
 namespace {
 
-// Sums of a few rows and two vectors of columns.
-constexpr std::int64_t kMaxColumnBytes = std::int64_t{kColumnsRows} * 2 * 64;
+// Sums of a few rows and vectors of columns.
+constexpr std::int64_t kMaxColumnBytes = std::int64_t{kColumnsRows} * kColumnsVectors * 64;
 
 // Blocks of k whose sums are kept until they are added in order.
 constexpr std::int64_t kRound = 4096;
@@ -19,7 +19,7 @@ bool is_trivial(const Epilogue& epilogue) {
 }
 
 bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
-  return kernel.dots->block_sums != nullptr && args.m == 1 && args.n == kernel.parts &&
+  return kernel.dots->block_sums[0] != nullptr && args.m == 1 && args.n == kernel.parts &&
          args.k >= 2 * kKc && args.a.col_stride == 1 && args.b.row_stride == 1 &&
          is_trivial(args.epilogue);
 }
@@ -30,42 +30,48 @@ bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
          (kernel.dots->any_company || args.n % kernel.dots->lanes == 0);
 }
 
-void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t j, int vectors) {
+// Some rows of A, from row i on, times vectors of columns from j on.
+void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t i, std::int64_t rows,
+                 std::int64_t j, int vectors) {
   const DType dtype = kernel.dtype;
   const ConstView b = from(args.b, 0, j, kernel.b_type);
   const std::int64_t cols = std::int64_t{vectors} * kernel.dots->lanes;
   alignas(64) std::byte sums[kMaxColumnBytes];  // that are to be narrowed
-  for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
-    const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
-    const std::int64_t in_c = i * args.c.row_stride + j;
-    void* c = at(args.c.data, in_c, args.c_type(kernel));
-    kernel.dots->columns[rows - 1][vectors - 1](
-        {.k = args.k,
-         .a = from(args.a, i, 0, kernel.a_type).data,
-         .a_row_stride = args.a.row_stride,
-         .a_col_stride = args.a.col_stride,
-         .b = b.data,
-         .b_col_stride = b.col_stride,
-         .c = args.narrows() ? sums : c,
-         .c_stride = args.narrows() ? cols : args.c.row_stride,
-         .epilogue = from(args.epilogue, j, in_c, dtype),
-         .swapped = args.swapped});
-    for (std::int64_t row = 0; args.narrows() && row < rows; ++row) {
-      args.narrowing.row(cols, at(sums, row * cols, dtype),
-                         at(c, row * args.c.row_stride, args.narrowing.type));
-    }
+  const std::int64_t in_c = i * args.c.row_stride + j;
+  void* c = at(args.c.data, in_c, args.c_type(kernel));
+  kernel.dots->columns[rows - 1][vectors - 1](
+      {.k = args.k,
+       .a = from(args.a, i, 0, kernel.a_type).data,
+       .a_row_stride = args.a.row_stride,
+       .a_col_stride = args.a.col_stride,
+       .b = b.data,
+       .b_col_stride = b.col_stride,
+       .c = args.narrows() ? sums : c,
+       .c_stride = args.narrows() ? cols : args.c.row_stride,
+       .epilogue = from(args.epilogue, j, in_c, dtype),
+       .swapped = args.swapped});
+  for (std::int64_t row = 0; args.narrows() && row < rows; ++row) {
+    args.narrowing.row(cols, at(sums, row * cols, dtype),
+                       at(c, row * args.c.row_stride, args.narrowing.type));
   }
 }
 
 void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team) {
   const std::int64_t lanes = kernel.dots->lanes;
   const Range cols = part(args.n / lanes * lanes, lanes, team.count, team.index);
+  const auto run = [&](std::int64_t j, int vectors) {
+    for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
+      const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
+      run_columns(kernel, args, i, rows, j, vectors);
+    }
+  };
+  const int most = kernel.dots->vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
   std::int64_t j = cols.begin;
-  for (; j + 2 * lanes <= cols.end; j += 2 * lanes) run_columns(kernel, args, j, 2);
-  if (j < cols.end) run_columns(kernel, args, j, 1);
+  for (; j + most * lanes <= cols.end; j += most * lanes) run(j, most);
+  if (j < cols.end) run(j, static_cast<int>((cols.end - j) / lanes));
   // Columns that fill no vector come with some that have been: they get the same values again.
   const bool last = cols.end == args.n / lanes * lanes && cols.size() > 0;
-  if (last && cols.end < args.n) run_columns(kernel, args, args.n - lanes, 1);
+  if (last && cols.end < args.n) run(args.n - lanes, 1);
 }
 
 // The n values from k on, both even, that real or imaginary parts of a product with the complex
@@ -80,14 +86,27 @@ void copy_column(const ConstView& b, int part, std::int64_t k, std::int64_t n, T
   }
 }
 
-// The sums of blocks of which there is not a whole number, as many as there are lanes.
+// The sums of blocks from the value k on, kDotBlocks or as many as there are lanes.
+template <class T>
+void sum_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, bool all,
+                T* const* sums) {
+  const T* a = static_cast<const T*>(args.a.data) + k;
+  const T* b = static_cast<const T*>(args.b.data) + k;
+  if (kernel.parts == 1) {
+    kernel.dots->block_sums[all](a, b, sums[0]);
+  } else {
+    kernel.dots->complex_block_sums[all](a, b, sums[0], sums[1]);
+  }
+}
+
+// The sums of the last blocks, which are fewer than lanes, or not whole.
 template <class T>
 void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, T* const* sums) {
   const std::int64_t values = kernel.dots->lanes * kKc;
   const std::int64_t rest = args.k - k;
   // Filled up: a chain that adds 0 * -0 stays what it is, to the sign.
-  alignas(64) T x[kMaxLanes * kKc];
-  alignas(64) T y[kMaxLanes * kKc];
+  alignas(64) T x[kDotBlocks * kKc];
+  alignas(64) T y[kDotBlocks * kKc];
   const T* a = static_cast<const T*>(args.a.data) + k;
   std::fill(std::copy(a, a + rest, x), x + values, T(0));
   std::fill(y + rest, y + values, -T(0));
@@ -97,31 +116,29 @@ void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t 
     } else {
       std::copy_n(static_cast<const T*>(args.b.data) + k, rest, y);
     }
-    kernel.dots->block_sums(x, y, sums[part]);
+    kernel.dots->block_sums[0](x, y, sums[part]);
   }
 }
 
 template <class T>
 void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
   const std::int64_t lanes = kernel.dots->lanes;
-  const T* a = static_cast<const T*>(args.a.data);
-  const T* b = static_cast<const T*>(args.b.data);
   const std::int64_t blocks = ceil_div(args.k, kKc);
-  T* const sums[kComplexParts] = {memory, memory + kRound + kMaxLanes};
+  T* const sums[kComplexParts] = {memory, memory + kRound + kDotBlocks};
   T total[kComplexParts] = {};
   for (std::int64_t first = 0; first < blocks; first += kRound) {
     const std::int64_t count = std::min(kRound, blocks - first);
-    const Range own = part(count, lanes, team.count, team.index);
-    for (std::int64_t i = own.begin; i < own.end; i += lanes) {
+    const Range own = part(count, kDotBlocks, team.count, team.index);
+    for (std::int64_t i = own.begin; i < own.end;) {
       const std::int64_t k = (first + i) * kKc;
+      const bool all = k + kDotBlocks * kKc <= args.k;
       T* const here[kComplexParts] = {sums[0] + i, sums[1] + i};
-      if (k + lanes * kKc > args.k) {
-        sum_last_blocks(kernel, args, k, here);
-      } else if (kernel.parts == 1) {
-        kernel.dots->block_sums(a + k, b + k, here[0]);
+      if (all || k + lanes * kKc <= args.k) {
+        sum_blocks(kernel, args, k, all, here);
       } else {
-        kernel.dots->complex_block_sums(a + k, b + k, here[0], here[1]);
+        sum_last_blocks(kernel, args, k, here);
       }
+      i += all ? kDotBlocks : lanes;
     }
     team.barrier();  // until all sums are there
     if (team.index == 0) {
@@ -189,7 +206,7 @@ bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
 
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
   const bool column = kernel.parts > 1 && !is_dot_product(kernel, args);
-  const std::int64_t values = column ? args.k + args.m : kRound + kMaxLanes;
+  const std::int64_t values = column ? args.k + args.m : kRound + kDotBlocks;
   return round_up(kernel.parts * values * size_of(kernel.dtype), 64);
 }
 

@@ -131,7 +131,8 @@ struct Columns {
 
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
 inline constexpr int kColumnsRows = 4;
-inline constexpr int kMaxLanes = 8;
+inline constexpr int kColumnsVectors = 4;
+inline constexpr int kDotBlocks = 16;
 struct DotKernels {
   int lanes;  // values in a vector
   // Columns have the same bits in whatever company, so that those which fill no vector may come
@@ -140,12 +141,15 @@ struct DotKernels {
   // So many rows of A are worth reading the columns again, from L1 and L2, for each kColumnsRows of
   // them. With more, transposing B into panels once costs less.
   int most_rows;
-  // By rows - 1, up to most_rows; for columns of one vector and of two.
-  void (*columns[kColumnsRows][2])(const Columns&);
-  // One chain for each of `lanes` blocks of kKc values that follow each other.
-  void (*block_sums)(const void* a, const void* b, void* sums);
+  // By rows - 1, up to kColumnsRows: the most vectors of columns at a time (no fewer for fewer
+  // rows), and the kernel for each number of them, one first.
+  int vectors[kColumnsRows];
+  void (*columns[kColumnsRows][kColumnsVectors])(const Columns&);
+  // One chain for each of some blocks of kKc values that follow each other: of `lanes`, and of
+  // kDotBlocks.
+  void (*block_sums[2])(const void* a, const void* b, void* sums);
   // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
-  void (*complex_block_sums)(const void* a, const void* b, void* real, void* imaginary);
+  void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary);
 };
 
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to

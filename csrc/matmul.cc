@@ -6,9 +6,9 @@
 #include <cstddef>
 
 #include "blocking.h"
-#include "dot_products.h"
+#include "blocks_of_k.h"
 #include "in_place.h"
-#include "product.h"
+#include "method.h"
 #include "threads.h"
 #include "workspace.h"
 
@@ -147,51 +147,38 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items == 0 || batch.args.m == 0 || batch.args.n == 0) return;
 
   const Kernel& kernel = choose_kernel(kernels, batch.args.m, batch.args.n, batch.args.k);
-  const bool dots = are_dot_products(kernel, batch.args);
-  const Plan plan(kernel, batch.args);
-  const std::int64_t a_bytes = dots ? 0 : plan.a_bytes;
-  const std::int64_t shared_bytes =
-      dots ? dot_products_bytes(kernel, batch.args) : plan.shared_bytes;
-  bool backwards = false;
-  if (plan.packed_in_place && batch.args.packed_b.backwards != nullptr) {
-    std::atomic<bool>& flag = *batch.args.packed_b.backwards;
-    backwards = flag.load(std::memory_order_relaxed);
-    flag.store(!backwards, std::memory_order_relaxed);
-  }
-  const auto run = [&](const MatmulArgs& item, Team team, std::byte* a_panels, std::byte* shared) {
-    if (dots) {
-      run_dot_products(kernel, item, team, shared);
-    } else if (plan.packed_in_place) {
-      const Range cols = part(item.n, kernel.nr, team.count, team.index);
-      run_packed_in_place(plan, item, cols, backwards);
-    } else {
-      run_product(plan, item, team, a_panels, shared);
-    }
-  };
+  const Method method(kernel, batch.args);
   const int threads_an_item = threads_for(kernel, batch.args, 1, threads);
   // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
-    const std::int64_t apart = a_bytes + shared_bytes + kGap;
+    const std::int64_t apart = method.a_bytes + method.shared_bytes + kGap;
     std::byte* memory = workspace(count * apart - kGap);
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * apart;
       const Range range = part(items, 1, team.count, team.index);
-      if (plan.few_tiles && !dots && batch.ndim <= 1) {
-        run_few_tiles(plan, batch, range);
+      if (method.plan.few_tiles && !method.dots && batch.ndim <= 1) {
+        run_few_tiles(method.plan, batch, range);
         return;
       }
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        run(batch.item(kernel, i), Team{}, own, own + a_bytes);
+        method.run(batch.item(kernel, i), Team{}, own, own + method.a_bytes);
       }
     });
+  } else if (shares_blocks_of_k(method, batch.args, threads_an_item)) {
+    const BlocksOfK blocks(kernel, batch.args, threads_an_item);
+    std::byte* memory = workspace(blocks.bytes());
+    for (std::int64_t i = 0; i < items; ++i) {
+      const MatmulArgs item = batch.item(kernel, i);
+      parallel(threads_an_item, [&](Team team) { blocks.run(item, team, memory); });
+    }
   } else {
-    std::byte* memory = workspace(shared_bytes + threads_an_item * a_bytes);
+    std::byte* memory = workspace(method.shared_bytes + threads_an_item * method.a_bytes);
     for (std::int64_t i = 0; i < items; ++i) {
       const MatmulArgs item = batch.item(kernel, i);
       parallel(threads_an_item, [&](Team team) {
-        run(item, team, memory + shared_bytes + team.index * a_bytes, memory);
+        method.run(item, team, memory + method.shared_bytes + team.index * method.a_bytes, memory);
       });
     }
   }

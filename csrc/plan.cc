@@ -14,18 +14,31 @@ std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, ElementType type
   return rows * std::abs(stride) * size_of(type);
 }
 
-// How many columns to put before C's first one for the tiles to begin at cache lines; 0 where that
-// cannot be or does not pay. NumPy aligns large arrays to 16 bytes only, and a tile whose rows
-// straddle lines takes 3 to 5 % longer; the tile more in each row of tiles takes half of one's
+// Whether columns of A, so many, may stay where they are: a piece of each has the lines of L1 to
+// itself, if they are all close together, or if they are few and their distance brings them to
+// different sets.
+bool columns_close(const ConstView& a, const Kernel& kernel, std::int64_t columns) {
+  constexpr std::int64_t kLine = 64;
+  const std::int64_t l1 = cache_sizes().l1d / 2;
+  if (span_bytes(columns, a.col_stride, kernel.a_type) <= l1) return true;
+  const std::int64_t size = size_of(kernel.a_type);
+  return a.row_stride == 1 && a.col_stride * size % (2 * kLine) != 0 &&
+         columns * (kernel.mr * size + kLine) <= l1;
+}
+
+// How many columns to put before the first one for the tiles to begin at cache lines of a matrix
+// with n columns; 0 where that cannot be or does not pay. NumPy aligns large arrays to 16 bytes
+// only, and a tile whose rows straddle lines takes 3 to 5 % longer where they are C's, and a third
+// where they are those of a B in memory; the tile more in each row of tiles takes half of one's
 // time.
-std::int64_t choose_lead(const Kernel& kernel, const View& c, std::int64_t n) {
+std::int64_t choose_lead(const Kernel& kernel, const ConstView& matrix, std::int64_t n) {
   constexpr std::int64_t kLine = 64;
   constexpr std::int64_t kWorthwhileTiles = 24;
   const std::int64_t size = size_of(kernel.dtype) * kernel.parts;
   const auto misalignment =
-      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(c.data) % kLine);
-  if (n < kWorthwhileTiles * kernel.nr || c.col_stride != 1 ||
-      c.row_stride * size_of(kernel.dtype) % kLine != 0 || misalignment % size != 0) {
+      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(matrix.data) % kLine);
+  if (n < kWorthwhileTiles * kernel.nr || matrix.col_stride != 1 ||
+      matrix.row_stride * size_of(kernel.dtype) % kLine != 0 || misalignment % size != 0) {
     return 0;
   }
   return misalignment / size_of(kernel.dtype) % kernel.nr;  // a tile may be narrower than a line
@@ -47,8 +60,6 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const Panels& panels = the_kernel.panels;
   const std::int64_t kc = std::min(args.k, the_kernel.kc);
   const bool packed = args.packed_b.data != nullptr;
-  lead = packed || args.narrows() ? 0 : choose_lead(the_kernel, args.c, args.n);
-  nc = choose_block_columns(the_kernel, cache_sizes(), lead + args.n);
 
   // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
   // half of L1, where no two of its lines compete for a set more than others do; B's in a part of
@@ -59,12 +70,16 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const bool is_complex = the_kernel.parts > 1;
   b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close || is_complex);
   b_kept = !b_in_place && !packed && row_panels > 1;
+  if (!packed && !args.narrows()) {
+    const bool b_once = b_in_place && !b_close && !is_complex;
+    lead = choose_lead(the_kernel, b_once ? args.b : args.c.as_const(), args.n);
+  }
+  nc = choose_block_columns(the_kernel, caches, lead + args.n);
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
   const std::int64_t height = std::min<std::int64_t>(args.m, the_kernel.mr);
-  const bool a_close =
-      (args.a.col_stride == 1
-           ? span_bytes(height, args.a.row_stride, the_kernel.a_type)
-           : span_bytes(kc, args.a.col_stride, the_kernel.a_type)) <= caches.l1d / 2;
+  const bool a_close = args.a.col_stride == 1 ? span_bytes(height, args.a.row_stride,
+                                                           the_kernel.a_type) <= caches.l1d / 2
+                                              : columns_close(args.a, the_kernel, kc);
   // An A that lies close together is little slower in place. But where panels of B are read with
   // it, by eight tiles or more, it is by 3 to 10 %, and packing in passing costs nothing.
   const bool a_packed_in_passing =

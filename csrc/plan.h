@@ -22,7 +22,7 @@ inline constexpr std::int64_t kMostFewTiles = 16;
 struct Plan {
   const Kernel* kernel;
   std::int64_t row_panels;  // C is cut into so many panels of nearly equal height
-  std::int64_t lead;        // columns before the first one that tiles are aligned to
+  std::int64_t lead = 0;    // columns before the first one that tiles are aligned to
   std::int64_t nc;          // columns of B in one block
   bool a_in_place, b_in_place;
   bool in_place;         // both, and C in rows and of the sums' type

@@ -120,6 +120,26 @@ def test_a_dot_product_on_any_number_of_threads(dtype: np.dtype[Any]) -> None:
             assert_same_bits(hotloops.matmul(a, b), alone)
 
 
+@pytest.mark.parametrize("size", [(37, 6000, 41), (1, 30_000, 20), (8, 20_001, 9), (70, 9000, 3)])
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_few_rows_and_columns_over_a_long_k_on_any_number_of_threads(
+    isa: str, dtype: np.dtype[Any], size: tuple[int, int, int], layout: str
+) -> None:
+    # Its blocks of k are shared out, and added in order.
+    a, b = operands(size, dtype)
+    if layout == "transposed":
+        a, b = np.asfortranarray(a), np.asfortranarray(b)
+    with hotloops.threads(1):
+        alone = hotloops.matmul(a, b)
+    if isa in FMA_ISAS:
+        assert_same_bits(alone[:1, :1], contract_matmul(a[:1], b[:, :1]))
+    for count in (2, 3, 5):
+        with hotloops.threads(count):
+            assert_same_bits(hotloops.matmul(a, b), alone)
+            out = np.full((size[2], size[0]), np.nan, dtype).T
+            assert_same_bits(hotloops.matmul(a, b, out=out), alone)
+
+
 @pytest.mark.usefixtures("isa")
 def test_a_row_alone_and_in_the_batch(dtype: np.dtype[Any], shape: tuple[int, int, int]) -> None:
     a, b = operands(shape, dtype)

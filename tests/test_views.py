@@ -55,6 +55,7 @@ KERNELS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "where": lambda v, x, out, flags: hotloops.where(flags, v, x, out=out),
     "where_greater": lambda v, x, out, _f: hotloops.where_greater(v, x, x, v, out=out),
     "matmul": lambda v, x, _o, _f: hotloops.matmul(v, x[:, :4]),
+    "matmul, on the right": lambda v, x, _o, _f: hotloops.matmul(x[:4], v),
     "dense": lambda v, x, _o, _f: hotloops.dense(v, x[:, :4], x[0, :4], activation="relu"),
     "einsum": lambda v, x, _o, _f: hotloops.einsum("ij,jk->ik", v, x[:, :4]),
 }

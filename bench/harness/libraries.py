@@ -238,6 +238,11 @@ class Torch:
         return Statement(f"((y := {code}), *grad(y, (x, w, bias), g))", names, self._gradients)
 
 
+PATIENT_WORK = 4e9
+"""Most operations of a product that NumKong is measured with: float64 takes it ten times as long as
+the others, minutes for the largest squares."""
+
+
 @dataclass
 class NumKong:
     """NumKong's packed dot products: wider accumulators, the right operand packed per call.
@@ -257,6 +262,8 @@ class NumKong:
             raise UnsupportedError("plain products only")
         if x.ndim != 2 or w.ndim != 2:
             raise UnsupportedError("matrices only")
+        if case.work(x.itemsize) > PATIENT_WORK:
+            raise UnsupportedError("it would take minutes")
         if x.strides[1] != x.itemsize or x.strides[0] < x.itemsize:
             raise UnsupportedError("contiguous rows only")
         return Statement(

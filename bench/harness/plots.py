@@ -77,7 +77,7 @@ def plot_ratios(figures: Sequence[Figure], machine: str, directory: Path) -> lis
     directory.mkdir(parents=True, exist_ok=True)
     png, svg = directory / "peers.png", directory / "peers.svg"
     canvas.savefig(png, dpi=150)
-    with mpl.rc_context({"svg.hashsalt": "hotloops"}):
+    with mpl.rc_context({"svg.hashsalt": "hotloops", "svg.fonttype": "none"}):
         canvas.savefig(svg, metadata={"Date": None})
     return [png, svg]
 

@@ -4,6 +4,6 @@
 
 namespace hotloops::avx512 {
 
-constexpr KernelSet kKernels = make_kernel_set<64, 14, 2, 4>(Isa::avx512);
+constexpr KernelSet kKernels = make_kernel_set<64, 14, 2, 6, 4>(Isa::avx512);
 
 }  // namespace hotloops::avx512

@@ -4,6 +4,6 @@
 
 namespace hotloops::baseline {
 
-constexpr KernelSet kKernels = make_kernel_set<16, 6, 2, 2>(Isa::baseline);
+constexpr KernelSet kKernels = make_kernel_set<16, 6, 2, 4, 2>(Isa::baseline);
 
 }  // namespace hotloops::baseline

@@ -44,38 +44,65 @@ HOTLOOPS_INLINE void finish_columns(const Columns& task, const typename S::V (&s
   }
 }
 
+// The next values of k of the g-th vector of columns.
+template <class S, int Rows, int Groups>
+HOTLOOPS_INLINE void add_values(const typename S::T* a, int64_t a_row, int64_t a_col,
+                                const Transposed<S>& values, int g,
+                                typename S::V (&block)[Rows][Groups]) {
+#pragma GCC unroll 4
+  for (int e = 0; e < Transposed<S>::kDepth; ++e) {
+#pragma GCC unroll 4
+    for (int i = 0; i < Rows; ++i) {
+      block[i][g] += S::splat(a[i * a_row + e * a_col]) * values.x[e];
+    }
+  }
+}
+
 // `Rows` rows of A times Groups * S::lanes columns of B.
 template <class S, int Rows, int Groups>
 void columns(const Columns& task) {
   using T = typename S::T;
   using V = typename S::V;
   constexpr int kDepth = Transposed<S>::kDepth;
-  constexpr int64_t kSize = sizeof(T);
+  constexpr int kStep = kDepth * kDepth;  // values of k between two looks at pointers
   const T* a = static_cast<const T*>(task.a);
-  const T* b = static_cast<const T*>(task.b);
   const int64_t a_row = task.a_row_stride;
   const int64_t a_col = task.a_col_stride;
   const int64_t stride = task.b_col_stride;
+  const RowOffsets offsets(stride * static_cast<int64_t>(sizeof(T)));
+  const T* b = static_cast<const T*>(task.b);
   V sum[Rows][Groups] = {};
   for (int64_t k = 0; k < task.k; k += kKc) {
     const int64_t end = k + kKc < task.k ? k + kKc : task.k;
     V block[Rows][Groups] = {};
     int64_t p = k;
-    for (; p + kDepth <= end; p += kDepth) {
-#pragma GCC unroll 2
-      for (int g = 0; g < Groups; ++g) {
-        const Transposed<S> values(b + g * S::lanes * stride + p, stride * kSize);
+    const T* from[Groups];
 #pragma GCC unroll 4
-        for (int e = 0; e < kDepth; ++e) {
+    for (int g = 0; g < Groups; ++g) from[g] = b + g * S::lanes * stride + p;
+    for (; p + kStep <= end; p += kStep) {
 #pragma GCC unroll 4
-          for (int i = 0; i < Rows; ++i) {
-            block[i][g] += S::splat(a[i * a_row + (p + e) * a_col]) * values.x[e];
-          }
+      for (int ahead = 0; ahead < kStep; ahead += kDepth) {
+#pragma GCC unroll 4
+        for (int g = 0; g < Groups; ++g) {
+          const Transposed<S> values(from[g] + ahead, offsets);
+          add_values<S>(a + (p + ahead) * a_col, a_row, a_col, values, g, block);
         }
+      }
+#pragma GCC unroll 4
+      for (int g = 0; g < Groups; ++g) {
+        from[g] += kStep;
+        asm("" : "+r"(from[g]));  // so that GCC sees no relation and keeps the pointers
+      }
+    }
+    for (; p + kDepth <= end; p += kDepth) {
+#pragma GCC unroll 4
+      for (int g = 0; g < Groups; ++g) {
+        const Transposed<S> values(b + g * S::lanes * stride + p, offsets);
+        add_values<S>(a + p * a_col, a_row, a_col, values, g, block);
       }
     }
     for (; p < end; ++p) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int g = 0; g < Groups; ++g) {
         const V values = gather<S>(b + g * S::lanes * stride + p, stride);
 #pragma GCC unroll 4
@@ -84,7 +111,7 @@ void columns(const Columns& task) {
     }
 #pragma GCC unroll 4
     for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int g = 0; g < Groups; ++g) sum[i][g] = k == 0 ? block[i][g] : sum[i][g] + block[i][g];
     }
   }
@@ -92,80 +119,116 @@ void columns(const Columns& task) {
   finish_columns<S, Rows, Groups>(task, sum);
 }
 
-// Calls add(x, y) with the values of a and of b at some next places of S::lanes blocks of kKc
-// values, one block a lane, until the blocks' ends.
+// Calls add(v, x, y) with the values of a and of b at some next places of the v-th S::lanes of
+// blocks of kKc values, one block a lane, until the blocks' ends.
 //
 // As many streams as these are more than the hardware foresees. The blocks behind these, which come
 // next, are asked for line by line in the meantime.
-template <class S, class F>
+template <class S, int Vectors, class F>
 HOTLOOPS_INLINE void each_in_blocks(const void* a, const void* b, F add) {
   using T = typename S::T;
   constexpr int kDepth = Transposed<S>::kDepth;
-  constexpr int64_t kSize = sizeof(T);
   constexpr int kLine = 64 / sizeof(T);
+  constexpr int64_t kBlocks = Vectors * S::lanes;
+  const RowOffsets offsets(kKc * static_cast<int64_t>(sizeof(T)));
   const T* x = static_cast<const T*>(a);
   const T* y = static_cast<const T*>(b);
   for (int64_t line = 0; line < kKc; line += kLine) {
-    const int64_t next = S::lanes * (kKc + line);
+    const int64_t next = kBlocks * (kKc + line);
 #pragma GCC unroll 16
-    for (int64_t lane = 0; lane < S::lanes; ++lane) {
-      __builtin_prefetch(x + next + lane * kLine, 0, 2);
-      __builtin_prefetch(y + next + lane * kLine, 0, 2);
+    for (int64_t block = 0; block < kBlocks; ++block) {
+      __builtin_prefetch(x + next + block * kLine, 0, 2);
+      __builtin_prefetch(y + next + block * kLine, 0, 2);
     }
 #pragma GCC unroll 4
     for (int64_t p = line; p < line + kLine; p += kDepth) {
-      add(Transposed<S>(x + p, kKc * kSize), Transposed<S>(y + p, kKc * kSize));
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) {
+        const int64_t first = v * S::lanes * kKc + p;
+        add(v, Transposed<S>(x + first, offsets), Transposed<S>(y + first, offsets));
+      }
     }
   }
 }
 
-// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for S::lanes of them.
-template <class S>
+// sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for so many vectors of
+// them.
+template <class S, int Vectors>
 void block_sums(const void* a, const void* b, void* sums) {
-  typename S::V sum = {};
-  each_in_blocks<S>(a, b,
-                    [&](const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
+  typename S::V sum[Vectors] = {};
+  each_in_blocks<S, Vectors>(
+      a, b, [&](int v, const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
 #pragma GCC unroll 4
-                      for (int e = 0; e < Transposed<S>::kDepth; ++e) sum += x.x[e] * y.x[e];
-                    });
-  S::store(static_cast<typename S::T*>(sums), sum);
+        for (int e = 0; e < Transposed<S>::kDepth; ++e) sum[v] += x.x[e] * y.x[e];
+      });
+  for (int v = 0; v < Vectors; ++v) {
+    S::store(static_cast<typename S::T*>(sums) + v * S::lanes, sum[v]);
+  }
 }
 
 // The same of complex numbers: see DotKernels.
-template <class S>
+template <class S, int Vectors>
 void complex_block_sums(const void* a, const void* b, void* real, void* imaginary) {
   using T = typename S::T;
-  typename S::V re = {};
-  typename S::V im = {};
-  each_in_blocks<S>(a, b,
-                    [&](const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
+  typename S::V re[Vectors] = {};
+  typename S::V im[Vectors] = {};
+  each_in_blocks<S, Vectors>(
+      a, b, [&](int v, const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
 #pragma GCC unroll 4
-                      for (int e = 0; e < Transposed<S>::kDepth; e += kComplexParts) {
-                        re += x.x[e] * y.x[e];
-                        im += x.x[e] * y.x[e + 1];
-                        re -= x.x[e + 1] * y.x[e + 1];
-                        im += x.x[e + 1] * y.x[e];
-                      }
-                    });
-  S::store(static_cast<T*>(real), re);
-  S::store(static_cast<T*>(imaginary), im);
+        for (int e = 0; e < Transposed<S>::kDepth; e += kComplexParts) {
+          re[v] += x.x[e] * y.x[e];
+          im[v] += x.x[e] * y.x[e + 1];
+          re[v] -= x.x[e + 1] * y.x[e + 1];
+          im[v] += x.x[e + 1] * y.x[e];
+        }
+      });
+  for (int v = 0; v < Vectors; ++v) {
+    S::store(static_cast<T*>(real) + v * S::lanes, re[v]);
+    S::store(static_cast<T*>(imaginary) + v * S::lanes, im[v]);
+  }
 }
 
-// The width of their vectors: eight values at most. With sixteen rows as many streams come in at a
-// time, more than the hardware foresees, and three units move 32 bytes about where two move 64: a
-// matrix of float32 was read 15 % more slowly from L2, 25 % from L3.
+// The width of their vectors: 32 bytes at most. Of these, three units take what two take of 64, and
+// two shuffle them instead of one; rows of sixteen values would also be more streams at a time than
+// the hardware foresees. A matrix of float32 in L2 was read 15 % more slowly by vectors of 64
+// bytes, one of float64 25 %.
 template <class S>
-inline constexpr int kDotBytes = S::lanes > 8 ? 32 : sizeof(typename S::V);
+inline constexpr int kDotBytes = sizeof(typename S::V) > 32 ? 32 : sizeof(typename S::V);
+
+// Vectors of columns side by side, by rows - 1. There is a chain for each of them and each row: too
+// few wait for their own multiply-adds, too many do not fit the registers. More than 24 columns are
+// more streams than L1 holds lines of where rows are a power of two apart.
+template <class S>
+inline constexpr int kMostVectors = S::lanes < 8 ? 4 : 3;
+template <class S>
+inline constexpr int kFewVectors = kVectorRegisters < 32 ? 2 : kMostVectors<S>;
+
+template <class S, int Rows, int Vectors>
+constexpr void set_columns(DotKernels& dots) {
+  dots.columns[Rows - 1][Vectors - 1] = &columns<S, Rows, Vectors>;
+  if constexpr (Vectors > 1) set_columns<S, Rows, Vectors - 1>(dots);
+}
 
 template <class S>
-inline constexpr DotKernels kDotKernels = {.lanes = S::lanes,
-                                           .any_company = true,
-                                           .most_rows = 8,
-                                           .columns = {{&columns<S, 1, 1>, &columns<S, 1, 2>},
-                                                       {&columns<S, 2, 1>, &columns<S, 2, 2>},
-                                                       {&columns<S, 3, 1>, &columns<S, 3, 2>},
-                                                       {&columns<S, 4, 1>, &columns<S, 4, 2>}},
-                                           .block_sums = &block_sums<S>,
-                                           .complex_block_sums = &complex_block_sums<S>};
+constexpr DotKernels make_dot_kernels() {
+  constexpr int kMost = kMostVectors<S>;
+  constexpr int kFew = kFewVectors<S>;
+  constexpr int kAll = kDotBlocks / S::lanes;
+  DotKernels dots{.lanes = S::lanes,
+                  .any_company = true,
+                  .most_rows = 2 * kColumnsRows,
+                  .vectors = {kMost, kMost, kFew, kFew},
+                  .columns = {},
+                  .block_sums = {&block_sums<S, 1>, &block_sums<S, kAll>},
+                  .complex_block_sums = {&complex_block_sums<S, 1>, &complex_block_sums<S, kAll>}};
+  set_columns<S, 1, kMost>(dots);
+  set_columns<S, 2, kMost>(dots);
+  set_columns<S, 3, kFew>(dots);
+  set_columns<S, 4, kFew>(dots);
+  return dots;
+}
+
+template <class S>
+inline constexpr DotKernels kDotKernels = make_dot_kernels<S>();
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -55,7 +55,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .end = nullptr};
 }
 
-// The microkernels for products of many rows, of up to four, and of one.
+// The microkernels for products of many rows, of a few, and of one.
 template <class S, class Tall, class Few, class One>
 struct Shapes {
   static constexpr void set_plain(KernelSet& set, Arithmetic arithmetic) {
@@ -138,7 +138,7 @@ constexpr RowKernels make_row_kernels() {
   return {&Rows<S>::activate, &Rows<S>::activation_grad, &update<S>};
 }
 
-template <int Bytes, int Mr, int Nv, int FewNv>
+template <int Bytes, int Mr, int Nv, int FewMr, int FewNv>
 constexpr KernelSet make_kernel_set(Isa isa) {
   using F32 = Simd<float, Bytes>;
   using F64 = Simd<double, Bytes>;
@@ -162,9 +162,9 @@ constexpr KernelSet make_kernel_set(Isa isa) {
                 .negate = {&Rows<F32>::negate, &Rows<F64>::negate}};
   // Tiles of one row are eight vectors wide: two units with a latency of four cycles are kept busy
   // by as many accumulators.
-  using Floats = Shapes<F32, TileKernel<F32, Mr, Nv, true>, TileKernel<F32, 4, FewNv, true>,
+  using Floats = Shapes<F32, TileKernel<F32, Mr, Nv, true>, TileKernel<F32, FewMr, FewNv, true>,
                         TileKernel<F32, 1, 8, true>>;
-  using Doubles = Shapes<F64, TileKernel<F64, Mr, Nv, true>, TileKernel<F64, 4, FewNv, true>,
+  using Doubles = Shapes<F64, TileKernel<F64, Mr, Nv, true>, TileKernel<F64, FewMr, FewNv, true>,
                          TileKernel<F64, 1, 8, true>>;
   // A multiplication of integers is two or three instructions: lower tiles are as fast, and take
   // less time to compile.

@@ -191,8 +191,9 @@ inline constexpr DotKernels kIntegerDots = {
     .lanes = 8,
     .any_company = true,
     .most_rows = 1,
+    .vectors = {2},
     .columns = {{&integer_columns<Pairs, A, B, 1>, &integer_columns<Pairs, A, B, 2>}},
-    .block_sums = nullptr,
-    .complex_block_sums = nullptr};
+    .block_sums = {},
+    .complex_block_sums = {}};
 
 }  // namespace hotloops::HOTLOOPS_ISA

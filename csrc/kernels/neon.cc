@@ -4,6 +4,6 @@
 
 namespace hotloops::neon {
 
-constexpr KernelSet kKernels = make_kernel_set<16, 8, 3, 4>(Isa::neon);
+constexpr KernelSet kKernels = make_kernel_set<16, 8, 3, 6, 4>(Isa::neon);
 
 }  // namespace hotloops::neon

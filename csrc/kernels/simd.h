@@ -33,6 +33,12 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kVectorRegisters = 32;
+#else
+inline constexpr int kVectorRegisters = 16;
+#endif
+
 template <int Bytes>
 struct SignedOf;
 template <>
@@ -171,34 +177,36 @@ struct Simd {
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
 
-  // 16 bytes of each of the rows that are so many bytes apart, side by side.
-  HOTLOOPS_INLINE static V load_lanes(const void* p, [[maybe_unused]] int64_t stride) {
+  // The 16 bytes at row(0), row(1) ..., side by side.
+  template <class F>
+  HOTLOOPS_INLINE static V load_lanes(F row) {
 #if defined(__x86_64__)
-    [[maybe_unused]] const auto row = [=](int i) HOTLOOPS_LAMBDA_INLINE {
-      const char* from = static_cast<const char*>(p) + i * stride;
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    [[maybe_unused]] const auto lane = [=](int i) HOTLOOPS_LAMBDA_INLINE {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row(i)));
     };
 #endif
 #if defined(__AVX512F__)
     if constexpr (Bytes == 64) {
-      __m512i v = _mm512_castsi128_si512(row(0));
-      v = _mm512_inserti32x4(v, row(1), 1);
-      v = _mm512_inserti32x4(v, row(2), 2);
-      return reinterpret_cast<V>(_mm512_inserti32x4(v, row(3), 3));
+      __m512i v = _mm512_castsi128_si512(lane(0));
+      v = _mm512_inserti32x4(v, lane(1), 1);
+      v = _mm512_inserti32x4(v, lane(2), 2);
+      return reinterpret_cast<V>(_mm512_inserti32x4(v, lane(3), 3));
     }
 #endif
 #if defined(__AVX2__)
     if constexpr (Bytes == 32) {
       return reinterpret_cast<V>(
-          _mm256_inserti128_si256(_mm256_castsi128_si256(row(0)), row(1), 1));
+          _mm256_inserti128_si256(_mm256_castsi128_si256(lane(0)), lane(1), 1));
     }
 #endif
-    return load(static_cast<const T*>(p));
+    return load(reinterpret_cast<const T*>(row(0)));
   }
 
   HOTLOOPS_INLINE static V multiply_add(V a, V b, V sums) { return a * b + sums; }
 
-  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves.
+  // In each 16 bytes, the first halves of a's and b's values by turns; the second halves. Shuffled
+  // as integers: of 32 bytes, Intel's CPUs take two such a cycle, and one of floating-point
+  // numbers.
   HOTLOOPS_INLINE static V zip_low(V a, V b) { return zip<0>(a, b, Lanes{}); }
   HOTLOOPS_INLINE static V zip_high(V a, V b) { return zip<kInLane / 2>(a, b, Lanes{}); }
 
@@ -259,10 +267,12 @@ struct Simd {
   static constexpr int kInLane = 16 / static_cast<int>(sizeof(T));
   using Lanes = typename IndicesBelow<lanes>::type;
 
-  template <int First, int... I>
-  HOTLOOPS_INLINE static V zip(V a, V b, Indices<I...>) {
-    return __builtin_shufflevector(
-        a, b, (I / kInLane * kInLane + First + I % kInLane / 2 + I % 2 * lanes)...);
+  template <int First, int... At>
+  HOTLOOPS_INLINE static V zip(V a, V b, Indices<At...>) {
+    const I zipped = __builtin_shufflevector(
+        reinterpret_cast<I>(a), reinterpret_cast<I>(b),
+        (At / kInLane * kInLane + First + At % kInLane / 2 + At % 2 * lanes)...);
+    return reinterpret_cast<V>(zipped);
   }
 };
 

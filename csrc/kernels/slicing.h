@@ -140,9 +140,11 @@ struct SlicedLongForm {
         if (k < depth) __builtin_memcpy(whole, row, static_cast<size_t>(cols) * sizeof(T));
         row = whole;
       }
-      constexpr int64_t kApart = 4 * sizeof(T);
-      x[q] = Bytes::load_lanes(row, kApart);
-      y[q] = Bytes::load_lanes(row + 2, kApart);
+      const auto pair = [&](int first) {
+        return [=](int lane) HOTLOOPS_LAMBDA_INLINE { return row + first + 4 * lane; };
+      };
+      x[q] = Bytes::load_lanes(pair(0));
+      y[q] = Bytes::load_lanes(pair(2));
     }
     Fours::V low[4], high[4];
     zip_four(x, low, high);

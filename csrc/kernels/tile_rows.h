@@ -216,10 +216,11 @@ inline constexpr DotKernels kBf16Dots = {
     .lanes = RowVector::lanes,
     .any_company = true,
     .most_rows = 2,
+    .vectors = {2, 2},
     .columns = {{&bf16_columns<Kc, 1, 1>, &bf16_columns<Kc, 1, 2>},
                 {&bf16_columns<Kc, 2, 1>, &bf16_columns<Kc, 2, 2>}},
-    .block_sums = nullptr,
-    .complex_block_sums = nullptr};
+    .block_sums = {},
+    .complex_block_sums = {}};
 
 // The sums of a block of k, of the two vectors of columns that make a panel of tiles.
 template <int64_t Kc>
@@ -322,9 +323,10 @@ inline constexpr DotKernels kFloat16Dots = {
     .lanes = 2 * RowVector::lanes,
     .any_company = false,
     .most_rows = 1,
+    .vectors = {2},
     .columns = {{&float16_columns<Kc, 1>, &float16_columns<Kc, 2>}},
-    .block_sums = nullptr,
-    .complex_block_sums = nullptr};
+    .block_sums = {},
+    .complex_block_sums = {}};
 
 // ---- A single row times rows of B --------------------------------------------------------------
 

@@ -32,21 +32,54 @@ HOTLOOPS_INLINE void transpose_lanes(typename S::V* x) {
   }
 }
 
-// The next 16 bytes of S::lanes rows, so many bytes apart: x[e] has each row's e-th value.
+// How far rows are from the first of them: so many bytes apart. Odd multiples only, which an
+// address adds once, twice or four times: few enough for registers.
+class RowOffsets {
+ public:
+  HOTLOOPS_INLINE explicit RowOffsets(int64_t stride) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kOdd; ++i) {
+      odd_[i] = (2 * i + 1) * stride;
+      asm("" : "+r"(odd_[i]));  // so that GCC keeps them, and computes none from another
+    }
+  }
+  HOTLOOPS_INLINE int64_t operator[](int row) const {
+    if (row == 0) return 0;
+    const int twos = __builtin_ctz(row);
+    return odd_[row >> twos >> 1] << twos;
+  }
+
+ private:
+  static constexpr int kOdd = 8;
+  int64_t odd_[kOdd];
+};
+
+// The next 16 bytes of S::lanes rows: x[e] has each row's e-th value.
 template <class S>
 struct Transposed {
   using V = typename S::V;
   static constexpr int kDepth = 16 / sizeof(typename S::T);
 
+  V x[kDepth];
+
   HOTLOOPS_INLINE Transposed(const void* p, int64_t stride) {
+    load(p, [&](int row) HOTLOOPS_LAMBDA_INLINE { return row * stride; });
+  }
+  HOTLOOPS_INLINE Transposed(const void* p, const RowOffsets& offsets) {
+    load(p, [&](int row) HOTLOOPS_LAMBDA_INLINE { return offsets[row]; });
+  }
+
+ private:
+  template <class F>
+  HOTLOOPS_INLINE void load(const void* p, F offset) {
+    const char* from = static_cast<const char*>(p);
 #pragma GCC unroll 4
     for (int i = 0; i < kDepth; ++i) {
-      x[i] = S::load_lanes(static_cast<const char*>(p) + i * stride, kDepth * stride);
+      x[i] = S::load_lanes([&](int lane)
+                               HOTLOOPS_LAMBDA_INLINE { return from + offset(i + lane * kDepth); });
     }
     transpose_lanes<S>(x);
   }
-
-  V x[kDepth];
 };
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -296,10 +296,11 @@ void test_drivers_typed() {
     test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::rows, Guard::after);
     test_shape<T>(kernels, {m, 90, 2 * kKc + 3}, Layout::columns, Guard::before);
   }
-  // A few rows times columns that lie along k, around the vector and two of them; dot products.
+  // A few rows times columns that lie along k, around the vector and some of them; dot products.
   const std::int64_t lanes = kernels.front().dots->lanes;
   for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 9}) {
-    for (const std::int64_t n : {lanes - 1, lanes, lanes + 1, 2 * lanes, 5 * lanes - 1}) {
+    for (const std::int64_t n :
+         {lanes - 1, lanes, lanes + 1, 2 * lanes, 3 * lanes + 1, 5 * lanes - 1}) {
       for (const std::int64_t k : {std::int64_t{1}, kKc - 1, kKc + 6}) {
         test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::after);
         test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::before);
