@@ -26,7 +26,7 @@ struct Method {
         dots(are_dot_products(kernel, args)),
         a_bytes(dots ? 0 : plan.a_bytes),
         shared_bytes(dots ? dot_products_bytes(kernel, args) : plan.shared_bytes),
-        backwards(plan.packed_in_place && args.packed_b.turn()) {}
+        backwards(!dots && args.packed_b.turn()) {}
 
   // To be called by all threads of a team.
   void run(const MatmulArgs& args, Team team, std::byte* a_panels, std::byte* shared) const {
@@ -36,7 +36,7 @@ struct Method {
       const Range cols = part(args.n, plan.kernel->nr, team.count, team.index);
       run_packed_in_place(plan, args, cols, backwards);
     } else {
-      run_product(plan, args, team, a_panels, shared);
+      run_product(plan, args, team, a_panels, shared, backwards);
     }
   }
 };

@@ -61,12 +61,13 @@ auto copy_tile(std::int64_t size, int parts) {
 class Product {
  public:
   Product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-          std::byte* shared)
+          std::byte* shared, bool backwards)
       : kernel_(*plan.kernel),
         plan_(plan),
         args_(args),
         team_(team),
         n_(plan.lead + args.n),
+        backwards_(backwards),
         a_panel_(a_panels),
         next_a_panel_(a_panels + in_lines(kernel_.panels.a_bytes)),
         own_b_panel_(a_panels + 2 * in_lines(kernel_.panels.a_bytes)),
@@ -82,7 +83,11 @@ class Product {
       if (!plan_.a_in_place && panels_.size() > 0) {
         panel_of_a(0, panels_.begin, 1, a_panel_).finish();
       }
-      for (std::int64_t j = 0; j < n_; j += plan_.nc) multiply(j, std::min(j + plan_.nc, n_));
+      const std::int64_t blocks = ceil_div(n_, plan_.nc);
+      for (std::int64_t i = 0; i < blocks; ++i) {
+        const std::int64_t j = (backwards_ ? blocks - 1 - i : i) * plan_.nc;
+        multiply(j, std::min(j + plan_.nc, n_));
+      }
     }
     finish_pending();
     if (kernel_.end != nullptr) kernel_.end();
@@ -159,8 +164,9 @@ class Product {
     const std::int64_t tiles = ceil_div(cols.size(), kernel_.nr);
     if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, tiles, next_a_panel_);
     if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, tiles, next_a_panel_);
-    if (b.end_col < n_) return panel_of_a(0, panels_.begin, tiles, next_a_panel_);
-    return {};
+    const bool last = backwards_ ? b.first_col == 0 : b.end_col == n_;
+    if (last) return {};
+    return panel_of_a(0, panels_.begin, tiles, next_a_panel_);
   }
 
   [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, Range own, Range cols) const {
@@ -362,6 +368,7 @@ class Product {
   const MatmulArgs& args_;
   Team team_;
   std::int64_t n_;
+  bool backwards_;
   std::int64_t first_panel_ = 0;  // of the group of row panels that is in work
   Grid grid_{};                   // of the team over these
   Range panels_{};                // this thread's
@@ -379,8 +386,8 @@ class Product {
 }  // namespace
 
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-                 std::byte* shared) {
-  Product(plan, args, team, a_panels, shared).run();
+                 std::byte* shared, bool backwards) {
+  Product(plan, args, team, a_panels, shared, backwards).run();
 }
 
 }  // namespace hotloops

@@ -11,7 +11,8 @@
 namespace hotloops {
 
 // Computes the product; called by each thread of a team with the same arguments but for `a_panels`.
+// Blocks of columns come last to first if it goes backwards.
 void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-                 std::byte* shared);
+                 std::byte* shared, bool backwards);
 
 }  // namespace hotloops

@@ -59,6 +59,19 @@ def test_few_rows_call_after_call(dtype: str) -> None:
 
 
 @pytest.mark.usefixtures("any_isa")
+@pytest.mark.parametrize("precision", ["float32", "bf16x6", "bf16"])
+def test_several_blocks_of_columns_call_after_call(precision: Any) -> None:
+    # Half of L2 for a block of B: 5000 columns are several, which are walked to and fro.
+    a, b = values(1, (70, 300), "float32"), values(2, (300, 5000), "float32")
+    packed = hotloops.pack(b, precision=precision)
+    with hotloops.float32_precision(precision):
+        expected = hotloops.matmul(a, b)
+        for threads in (1, 1, 3, 3):
+            with hotloops.threads(threads):
+                assert_same_bits(hotloops.matmul(a, packed), expected)
+
+
+@pytest.mark.usefixtures("any_isa")
 def test_bfloat16() -> None:
     bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
     a, b = normal(1, (40, 300), np.float32), normal(2, (300, 70), np.float32)
