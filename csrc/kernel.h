@@ -132,7 +132,7 @@ struct Columns {
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
 inline constexpr int kColumnsRows = 4;
 inline constexpr int kColumnsVectors = 4;
-inline constexpr int kDotBlocks = 16;
+inline constexpr int kMaxLanes = 8;
 struct DotKernels {
   int lanes;  // values in a vector
   // Columns have the same bits in whatever company, so that those which fill no vector may come
@@ -145,8 +145,8 @@ struct DotKernels {
   // rows), and the kernel for each number of them, one first.
   int vectors[kColumnsRows];
   void (*columns[kColumnsRows][kColumnsVectors])(const Columns&);
-  // One chain for each of some blocks of kKc values that follow each other: of `lanes`, and of
-  // kDotBlocks.
+  // One chain for each of some blocks of kKc values that follow each other: of one vector of
+  // blocks, and of two.
   void (*block_sums[2])(const void* a, const void* b, void* sums);
   // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
   void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary);
