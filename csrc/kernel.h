@@ -181,8 +181,11 @@ struct Panels {
   std::int64_t a_bytes;       // of a panel of mr rows, whatever its depth
   std::int64_t b_head_bytes;  // of a panel of nr columns, and for each
   std::int64_t b_step_bytes;  // k_step values of k
-  // A is packed in pieces of whole rows, or of so many values of k (but for the last piece).
+  // A is packed in pieces of whole rows, or of so many values of k (but for the last piece). So is
+  // B where its rows are contiguous, for so many panels side by side at a time, one piece of each
+  // before the next.
   std::int64_t k_step;
+  int b_group;
   bool always;  // the kernel reads nothing but panels
   // Whether the kernel can multiply these two panels, which depends on their values; if not, the
   // kernel's `plain` can. Null: any two.

@@ -103,9 +103,10 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
               row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
   if (few_tiles) return;
 
+  b_group = b_in_rows && lead == 0 ? panels.b_group : 1;
   const std::int64_t b_panel = b_panel_bytes(panels, kc);
   if (!a_in_place) a_bytes = 2 * in_lines(panels.a_bytes);
-  if (!b_in_place && !packed && !b_kept) a_bytes = 2 * in_lines(panels.a_bytes) + b_panel;
+  if (!b_in_place && !packed && !b_kept) a_bytes = 2 * in_lines(panels.a_bytes) + b_group * b_panel;
   a_bytes += tail_bytes(the_kernel);
   shared_bytes = in_lines(sums_bytes);
   if (b_kept) shared_bytes += ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;

@@ -28,6 +28,7 @@ struct Plan {
   bool in_place;         // both, and C in rows and of the sums' type
   bool packed_in_place;  // A in place, B packed before, C as above; a few rows
   bool b_kept;           // packed panels of B are kept for the panels of A that follow
+  std::int64_t b_group;  // panels of B that are packed at a time
   // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are
   // kept from one block of k to the next.
   std::int64_t group;

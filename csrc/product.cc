@@ -38,6 +38,9 @@ namespace {
 
 constexpr std::int64_t kMaxTileBytes = 4096;
 
+// Pieces of a panel that are packed before those of the next one in a group.
+constexpr std::int64_t kPiecesOfGroup = 2;
+
 template <class T>
 void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols, void* dst,
                   std::int64_t dst_rows, std::int64_t dst_cols, std::int64_t m, std::int64_t n) {
@@ -70,7 +73,7 @@ class Product {
         backwards_(backwards),
         a_panel_(a_panels),
         next_a_panel_(a_panels + in_lines(kernel_.panels.a_bytes)),
-        own_b_panel_(a_panels + 2 * in_lines(kernel_.panels.a_bytes)),
+        own_b_panels_(a_panels + 2 * in_lines(kernel_.panels.a_bytes)),
         plain_panels_(a_panels + plan.a_bytes - tail_bytes(kernel_)),
         pending_(a_panels + plan.a_bytes - in_lines(kernel_.pending_bytes)),
         sums_(shared),
@@ -208,7 +211,8 @@ class Product {
     const auto suit = kernel_.panels.suit;
     // Divisions, which would take as long as a value of k in each tile.
     const std::byte* packed_before = first_packed_before(b);
-    const std::int64_t panel_bytes = plan_.b_kept ? b_panel_bytes(kernel_.panels, b.kc) : 0;
+    const std::int64_t panel_bytes = b_panel_bytes(kernel_.panels, b.kc);
+    std::int64_t in_group = 0;
     std::int64_t panel_of_b = cols.begin / kernel_.nr - 1;
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
       ++panel_of_b;
@@ -225,14 +229,17 @@ class Product {
       } else if (args_.packed_b.data != nullptr) {
         tile.b = packed_before + panel_of_b * args_.packed_b.column_bytes;
       } else {
-        void* packed = plan_.b_kept ? b_panels_ + panel_of_b * panel_bytes : own_b_panel_;
+        std::byte* packed = plan_.b_kept ? b_panels_ + panel_of_b * panel_bytes
+                                         : own_b_panels_ + in_group * panel_bytes;
         tile.b = packed;
         if (pack_in_passing) {
           tile.b = in_place.data;
           tile.packed_b = packed;
-        } else if (to_pack) {
-          kernel_.panels.pack_b(piece_of(in_place, b.kc, tile.cols, packed));
+        } else if (to_pack && in_group == 0) {
+          const std::int64_t end_of_group = std::min(col + plan_.b_group * kernel_.nr, cols.end);
+          pack_panels(in_place, b.kc, b.first_col + end_of_group - begin, packed, panel_bytes);
         }
+        if (++in_group == plan_.b_group) in_group = 0;
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
       void* c = at(args_.c.data, in_c, args_.c_type(kernel_));
@@ -272,6 +279,23 @@ class Product {
     if (args_.packed_b.data == nullptr) return nullptr;
     return args_.packed_b.data + b.first_col / kernel_.nr * args_.packed_b.column_bytes +
            b.k / kernel_.kc * args_.packed_b.block_bytes;
+  }
+
+  // So many columns of B into the panels of a group, or of one.
+  void pack_panels(const ConstView& b, std::int64_t kc, std::int64_t cols, std::byte* panels,
+                   std::int64_t panel_bytes) const {
+    const std::int64_t step = cols > kernel_.nr ? kPiecesOfGroup * kernel_.panels.k_step : kc;
+    std::int64_t k = 0;
+    do {  // once for kc == 0, too
+      for (std::int64_t j = 0; j < cols; j += kernel_.nr) {
+        Piece piece = piece_of(from(b, k, j, kernel_.b_type), std::min(step, kc - k),
+                               std::min<std::int64_t>(kernel_.nr, cols - j),
+                               panels + j / kernel_.nr * panel_bytes);
+        piece.row = k;
+        kernel_.panels.pack_b(piece);
+      }
+      k += step;
+    } while (k < kc);
   }
 
   void finish_pending() {
@@ -374,7 +398,7 @@ class Product {
   Range panels_{};                // this thread's
   void* a_panel_;                 // the one in use
   void* next_a_panel_;
-  void* own_b_panel_;  // where none are kept
+  std::byte* own_b_panels_;  // where none are kept
   std::byte* plain_panels_;
   std::byte* pending_;
   BlockInSight in_sight_;

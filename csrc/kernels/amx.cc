@@ -13,6 +13,12 @@ namespace {
 // wait for L2.
 constexpr int64_t kPanelBytes = 36 << 10;
 
+// What is packed of a row of B at a time, of operands that are packed as they are: with one panel
+// after the other, of rows a power of two apart even L2 does not hold the lines of a panel until
+// the next. 2048 x 2048 bytes were packed 1.1 times as fast, as bfloat16 1.2 times. Where values
+// are split, which takes longer than to read them, it gained nothing.
+constexpr int kBytesOfRows = 256;
+
 // The values of k in a block: as many as a panel of A takes, or the plain kernel for what does not
 // suit tiles.
 template <class Form>
@@ -64,6 +70,7 @@ void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
       .b_head_bytes = sizeof(PanelHead),
       .b_step_bytes = Panels::kStepBytes,
       .k_step = Form::kStep,
+      .b_group = kMayNotSuit ? 1 : kBytesOfRows / (Panels::kCols * sizeof(typename Form::T)),
       .always = true,
       .suit = nullptr};
   if constexpr (kMayNotSuit) kernel.panels.suit = &Form::suit;

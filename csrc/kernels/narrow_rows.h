@@ -36,6 +36,7 @@ constexpr Kernel make_row_kernel(Isa isa, Arithmetic arithmetic, const DotKernel
                      .b_head_bytes = 0,
                      .b_step_bytes = kStep * Row::kNr * size_of(Row::kBType),
                      .k_step = kStep,
+                     .b_group = 1,
                      .always = false,
                      .suit = nullptr},
           .choose = &Row::choose,

@@ -44,6 +44,7 @@ struct Pieces {
 template <class Form>
 class TilePanels {
  public:
+  static constexpr int kCols = Form::kTiles * kTileCols;  // of B
   static constexpr int64_t kStepBytes = Form::kPieces * Form::kTiles * kTileBytes;
 
   static void pack_a(const Piece& piece) {
@@ -75,7 +76,7 @@ class TilePanels {
     Form form(piece);
     alignas(64) T rows[Form::kStep * kPitch];
     const T* from = static_cast<const T*>(piece.data);
-    char* step = steps(piece.panel);
+    char* step = steps(piece.panel) + piece.row / Form::kStep * kStepBytes;
     for (int64_t k = 0; k < piece.rows; k += Form::kStep, step += kStepBytes) {
       const int depth =
           static_cast<int>(piece.rows - k < Form::kStep ? piece.rows - k : Form::kStep);
