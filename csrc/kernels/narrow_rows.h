@@ -77,7 +77,9 @@ class IntegerRow {
     const A* a = static_cast<const A*>(tile.a);
     const int64_t a_stride = InPlace ? tile.a_col_stride : 1;
     int16_t values[kKc + 1];
-    for (int64_t k = 0; k < tile.kc; ++k) values[k] = a[k * a_stride];
+    for (int64_t k = 0; k < tile.kc; ++k) {
+      values[k] = a[k * a_stride];  // NOLINT(bugprone-signed-char-misuse): a number
+    }
     values[tile.kc] = 0;
     uint32_t sums[kNr];
     if (tile.cols < kCols) {
@@ -127,8 +129,8 @@ class IntegerRow {
         high[g] = Pairs::multiply_add(a_pairs, last_four, high[g]);
       }
     }
-    for (int g = 0; g < Groups; ++g) {
-      for (int j = 0; j < Pairs::lanes; j += 4) {
+    for (int64_t g = 0; g < Groups; ++g) {
+      for (int64_t j = 0; j < Pairs::lanes; j += 4) {
         uint32_t* to = sums + col + g * kCols + 2 * j;
         __builtin_memcpy(to, reinterpret_cast<const uint32_t*>(&low[g]) + j, 16);
         __builtin_memcpy(to + 4, reinterpret_cast<const uint32_t*>(&high[g]) + j, 16);
@@ -158,7 +160,9 @@ void integer_columns(const Columns& task) {
     const int64_t whole = depth / kStep * kStep;
     const A* a = static_cast<const A*>(task.a) + k * task.a_col_stride;
     int16_t values[kKc + kStep] = {};
-    for (int64_t p = 0; p < depth; ++p) values[p] = a[p * task.a_col_stride];
+    for (int64_t p = 0; p < depth; ++p) {
+      values[p] = a[p * task.a_col_stride];  // NOLINT(bugprone-signed-char-misuse): a number
+    }
     for (int64_t j = 0; j < kCols; j += kAtATime) {
       const B* b = static_cast<const B*>(task.b) + j * task.b_col_stride + k;
       for (int64_t p = 0; p < whole; p += kStep) {

@@ -68,7 +68,9 @@ struct PairPanels {
     auto* to = static_cast<int16_t*>(piece.panel) + piece.row * kPitch + piece.col;
     in_rows<A, AType>(piece, [&](const A* rows, int64_t stride, int64_t count) {
       for (int64_t i = 0; i < count; ++i, rows += stride, to += kPitch) {
-        for (int64_t k = 0; k < piece.cols; ++k) to[k] = rows[k];
+        for (int64_t k = 0; k < piece.cols; ++k) {
+          to[k] = rows[k];  // NOLINT(bugprone-signed-char-misuse): a number
+        }
         if (piece.cols % 2 != 0) to[piece.cols] = 0;
       }
     });

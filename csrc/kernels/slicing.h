@@ -88,15 +88,16 @@ struct SlicedLongForm {
   explicit SlicedLongForm(const Piece&) {}
   void note(const Piece&) {}
 
-  HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
+  HOTLOOPS_INLINE static void a_row(const T* row, int n, char* to) {
     T whole[kStep] = {};
     if (n < kStep) {
       __builtin_memcpy(whole, row, static_cast<size_t>(n) * sizeof(T));
       row = whole;
     }
-    V x[8], y[8];
+    V x[8];
+    V y[8];
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) __builtin_memcpy(&x[j], row + 8 * j, sizeof x[j]);
+    for (int64_t j = 0; j < 8; ++j) __builtin_memcpy(&x[j], row + 8 * j, sizeof x[j]);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
       y[j] = Bytes::zip_low(x[j], x[j + 4]);
@@ -126,9 +127,11 @@ struct SlicedLongForm {
     }
   }
 
-  HOTLOOPS_INLINE void b_row(const T* rows, int64_t stride, int depth, int p, int cols, char* to) {
+  HOTLOOPS_INLINE static void b_row(const T* rows, int64_t stride, int depth, int p, int cols,
+                                    char* to) {
     // In each 16 bytes, of two columns: the first two of four, and the last two.
-    V x[4], y[4];
+    V x[4];
+    V y[4];
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) {
       const int byte = 4 * p + q;
@@ -141,12 +144,13 @@ struct SlicedLongForm {
         row = whole;
       }
       const auto pair = [&](int first) {
-        return [=](int lane) HOTLOOPS_LAMBDA_INLINE { return row + first + 4 * lane; };
+        return [=](int64_t lane) HOTLOOPS_LAMBDA_INLINE { return row + first + 4 * lane; };
       };
       x[q] = Bytes::load_lanes(pair(0));
       y[q] = Bytes::load_lanes(pair(2));
     }
-    Fours::V low[4], high[4];
+    Fours::V low[4];
+    Fours::V high[4];
     zip_four(x, low, high);
     zip_four(y, low + 2, high + 2);
     transpose_lanes<Fours>(low);
@@ -249,7 +253,7 @@ struct Int64Tiles {
  private:
   // Pieces 2 pair and 2 pair + 1 of an operand.
   template <int First>
-  HOTLOOPS_INLINE static void load_pair(const char* pieces, int pair) {
+  HOTLOOPS_INLINE static void load_pair(const char* pieces, int64_t pair) {
     tile_load<First>(pieces + 2 * pair * kTileBytes);
     tile_load<First + 1>(pieces + (2 * pair + 1) * kTileBytes);
   }

@@ -49,7 +49,7 @@ HOTLOOPS_INLINE RowVector::V load_columns(bool whole, const uint16_t* from, int 
 inline bool are_numbers(const RowVector::V* sums, int n) {
   bool all = true;
   for (int i = 0; i < n; ++i) {
-    for (int lane = 0; lane < RowVector::lanes; ++lane) all &= sums[i][lane] == sums[i][lane];
+    for (int lane = 0; lane < RowVector::lanes; ++lane) all &= __builtin_isnan(sums[i][lane]) == 0;
   }
   return all;
 }
@@ -91,15 +91,15 @@ struct Float16Chains {
     const Float16Pieces of_b(b);
 #pragma GCC unroll 4
     for (int product = 0; product < kProducts; ++product) {
-      constexpr auto& kOrder = Float16Tiles::kOrder;
-      const V a_value = RowVector::splat(a.pieces[kOrder[product].a][p]);
-      chains[product][i] += a_value * of_b.pieces[kOrder[product].b];
+      const Pieces of = Float16Tiles::kOrder[product];
+      chains[product][i] += RowVector::splat(a.pieces[of.a][p]) * of_b.pieces[of.b];
     }
   }
 
   // With the other half's, added to the sum of the steps before. Where A and B have changed places,
   // so have the second and the last product.
-  HOTLOOPS_INLINE V add_to(V sum, const Float16Chains& other, int i, bool swapped) const {
+  [[nodiscard]] HOTLOOPS_INLINE V add_to(V sum, const Float16Chains& other, int i,
+                                         bool swapped) const {
     const auto add = [&](int product) HOTLOOPS_LAMBDA_INLINE {
       sum += chains[product][i] + other.chains[product][i];
     };
@@ -237,7 +237,7 @@ struct Float16ColumnSums {
     for (int64_t step = 0; step < depth; step += kRowStep) {
       const int64_t n = depth - step < kRowStep ? depth - step : kRowStep;
       const Float16Step a_step(a + step * task.a_col_stride, task.a_col_stride, n);
-      for (int i = 0; i < kVectors; ++i) {
+      for (int64_t i = 0; i < kVectors; ++i) {
         const uint16_t* columns = b + i * S::lanes * task.b_col_stride + step;
         Float16Chains<1> halves[2];
         if (n == kRowStep) {
@@ -251,7 +251,7 @@ struct Float16ColumnSums {
       }
     }
     if (are_numbers(sums, kVectors)) return;
-    for (int i = 0; i < kVectors; ++i) {
+    for (int64_t i = 0; i < kVectors; ++i) {
       const uint16_t* columns = b + i * S::lanes * task.b_col_stride;
       sums[i] = V{};
       for (int64_t p = 0; p < depth; ++p) {
@@ -267,12 +267,12 @@ struct Float16ColumnSums {
                                        int64_t stride, Float16Chains<1> (&halves)[2]) {
     typedef uint32_t U __attribute__((vector_size(64)));
     constexpr int64_t kHalf = kRowStep / 2;
-    for (int64_t p = 0; p < kHalf; p += 2 * Words::kDepth) {
+    for (int64_t p = 0; p < kHalf; p += int64_t{2} * Words::kDepth) {
       const Words words[] = {{columns + p, 2 * stride}, {columns + p + kHalf, 2 * stride}};
 #pragma GCC unroll 4
-      for (int e = 0; e < Words::kDepth; ++e) {
+      for (int64_t e = 0; e < Words::kDepth; ++e) {
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half) {
+        for (int64_t half = 0; half < 2; ++half) {
           const U bits = reinterpret_cast<U>(words[half].x[e]);
           const int64_t value = half * kHalf + p + 2 * e;
           halves[half].add(0, a, value, widen(bits));
@@ -286,7 +286,7 @@ struct Float16ColumnSums {
   HOTLOOPS_INLINE static V one_of_each(const uint16_t* p, int64_t stride) {
     typedef uint32_t U __attribute__((vector_size(64)));
     U bits;
-    for (int lane = 0; lane < S::lanes; ++lane) bits[lane] = p[lane * stride];
+    for (int64_t lane = 0; lane < S::lanes; ++lane) bits[lane] = p[lane * stride];
     return widen(bits);
   }
 
@@ -303,13 +303,13 @@ void float16_columns(const Columns& task) {
   using V = RowVector::V;
   constexpr int kVectors = Sums::kVectors;
   V sum[1][Panels * kVectors] = {};
-  for (int panel = 0; panel < Panels; ++panel) {
+  for (int64_t panel = 0; panel < Panels; ++panel) {
     const auto* b = static_cast<const uint16_t*>(task.b) +
                     panel * kVectors * RowVector::lanes * task.b_col_stride;
     for (int64_t k = 0; k < task.k; k += Kc) {
       V block[kVectors];
       Sums::run(task, k, task.k - k < Kc ? task.k - k : Kc, b, block);
-      for (int i = 0; i < kVectors; ++i) {
+      for (int64_t i = 0; i < kVectors; ++i) {
         V& to = sum[0][panel * kVectors + i];
         to = k == 0 ? block[i] : to + block[i];
       }
@@ -420,10 +420,10 @@ struct Float16RowSums {
       const int64_t first = half * kRowStep / 2;
       const int64_t end = n < first + kRowStep / 2 ? n : first + kRowStep / 2;
       for (int64_t p = first; p < end; ++p, rows += stride) {
-        fetch(b + kRowStep * stride, stride, j / 2 * kRowStep + p);
+        fetch(b + kRowStep * stride, stride, int64_t{j} / 2 * kRowStep + p);
 #pragma GCC unroll 2
         for (int i = 0; i < N; ++i) {
-          const uint16_t* from = rows + i * S::lanes;
+          const uint16_t* from = rows + int64_t{i} * S::lanes;
           halves[half].add(i, a, p, load_columns<Float16>(WholeVectors || i < N - 1, from, last));
         }
       }
