@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "blocking.h"
+#include "workspace.h"
 
 namespace hotloops {
 namespace {
@@ -18,13 +19,6 @@ constexpr std::int64_t kMostBytes = 1 << 16;
 constexpr std::int64_t kBlocksPerThread = 4;
 // Bytes of the sums that wait to be added: a part of L2.
 constexpr std::int64_t kRoundBytes = 1 << 18;
-// Between what two threads write: see matmul.cc.
-constexpr std::int64_t kGap = 8192;
-
-bool is_trivial(const Epilogue& epilogue) {
-  return epilogue.bias == nullptr && epilogue.residual == nullptr &&
-         epilogue.activation == Activation::none;
-}
 
 std::int64_t bytes_of_c(const Kernel& kernel, const MatmulArgs& args) {
   return args.m * args.n * size_of(kernel.dtype);
@@ -46,7 +40,7 @@ bool shares_blocks_of_k(const Method& method, const MatmulArgs& args, int thread
   const Kernel& kernel = *method.plan.kernel;
   const bool plain = kernel.a_type == element_type(kernel.dtype) && !kernel.panels.always &&
                      kernel.parts == 1 && !args.narrows() && args.packed_b.data == nullptr;
-  return plain && is_trivial(args.epilogue) && args.m * args.n > 1 &&
+  return plain && args.epilogue.is_trivial() && args.m * args.n > 1 &&
          bytes_of_c(kernel, args) <= kMostBytes &&
          args.k >= kBlocksPerThread * threads * kernel.kc &&
          !has_shares_for_all(method, args, threads);
@@ -62,8 +56,8 @@ BlocksOfK::BlocksOfK(const Kernel& kernel, const MatmulArgs& args, int threads)
       threads_(threads),
       own_bytes_(
           std::max(whole_.a_bytes + whole_.shared_bytes, last_.a_bytes + last_.shared_bytes) +
-          kGap),
-      sums_bytes_(in_lines((round_ + 1) * bytes_of_c(kernel, args)) + kGap) {}
+          kThreadGap),
+      sums_bytes_(in_lines((round_ + 1) * bytes_of_c(kernel, args)) + kThreadGap) {}
 
 MatmulArgs BlocksOfK::block(const MatmulArgs& args, std::int64_t index, void* sums) const {
   const std::int64_t k = index * kernel_.kc;

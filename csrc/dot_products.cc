@@ -13,15 +13,10 @@ constexpr std::int64_t kMaxColumnBytes = std::int64_t{kColumnsRows} * kColumnsVe
 // Blocks of k whose sums are kept until they are added in order.
 constexpr std::int64_t kRound = 4096;
 
-bool is_trivial(const Epilogue& epilogue) {
-  return epilogue.bias == nullptr && epilogue.residual == nullptr &&
-         epilogue.activation == Activation::none;
-}
-
 bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
   return kernel.dots->block_sums[0] != nullptr && args.m == 1 && args.n == kernel.parts &&
          args.k >= 2 * kKc && args.a.col_stride == 1 && args.b.row_stride == 1 &&
-         is_trivial(args.epilogue);
+         args.epilogue.is_trivial();
 }
 
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
@@ -163,7 +158,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* mem
 
 bool is_complex_column(const Kernel& kernel, const MatmulArgs& args) {
   return args.n == kComplexParts && args.m >= kernel.dots->lanes && args.a.col_stride == 1 &&
-         is_trivial(args.epilogue);
+         args.epilogue.is_trivial();
 }
 
 // A complex matrix times a vector: A's rows, as they lie in memory, times the two columns that B's

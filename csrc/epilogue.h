@@ -23,6 +23,11 @@ struct Epilogue {
   const void* bias = nullptr;      // one value a column, or null
   const void* residual = nullptr;  // a matrix that lies as the result does, or null
   Activation activation = Activation::none;
+
+  // Sums are stored as they are.
+  [[nodiscard]] constexpr bool is_trivial() const {
+    return bias == nullptr && residual == nullptr && activation == Activation::none;
+  }
 };
 
 }  // namespace hotloops

@@ -185,11 +185,11 @@ struct Panels {
   // B where its rows are contiguous, for so many panels side by side at a time, one piece of each
   // before the next.
   std::int64_t k_step;
-  int b_group;
+  int b_group = 1;
   bool always;  // the kernel reads nothing but panels
   // Whether the kernel can multiply these two panels, which depends on their values; if not, the
   // kernel's `plain` can. Null: any two.
-  bool (*suit)(const void* a_panel, const void* b_panel);
+  bool (*suit)(const void* a_panel, const void* b_panel) = nullptr;
 };
 
 // Complex matrices are multiplied as real ones twice as large, by the real microkernels:
@@ -208,7 +208,7 @@ struct Kernel {
   Isa isa;
   Arithmetic arithmetic;
   ElementType a_type, b_type;  // of their parts
-  int parts;                   // of an element: 1, or kComplexParts
+  int parts = 1;               // of an element: 1, or kComplexParts
   DType dtype;                 // of the sums and of C
   int mr, nr, kr;              // kr: values of k that one instruction takes together
   std::int64_t kc;             // values of k in one block
@@ -219,21 +219,21 @@ struct Kernel {
   RunTile (*choose)(int rows, int cols, Operands operands);
   // A B has the bits of B' A' transposed. Where it has not, a column vector may still take the
   // place of a row: kernels of one row are told.
-  bool commutes;
+  bool commutes = true;
   const DotKernels* dots;  // for what tiles are not made for, or null
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
   // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to
   // be used for that.
-  const Kernel* plain;
-  std::int64_t break_even;
+  const Kernel* plain = nullptr;
+  std::int64_t break_even = 0;
   // Kernels may write C while the next tile is multiplied; what is pending they remember in so many
   // bytes, and narrow it themselves. `begin` is called by each thread before its first tile of a
   // product, `finish` to have C written, and `end` after the last tile, when nothing is pending. 0
   // and null: a tile is done when its call returns.
-  std::int64_t pending_bytes;
-  void (*begin)(void* pending);
-  void (*finish)(void* pending);
-  void (*end)();
+  std::int64_t pending_bytes = 0;
+  void (*begin)(void* pending) = nullptr;
+  void (*finish)(void* pending) = nullptr;
+  void (*end)() = nullptr;
 };
 
 // Functions over n contiguous values; the result may be written over an operand.

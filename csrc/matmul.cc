@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstddef>
 
 #include "blocking.h"
@@ -20,10 +19,6 @@ constexpr std::int64_t kWorkPerThread = 1 << 19;
 // Bytes of a matrix that are worth one where it meets a vector: each value is read for a single
 // multiply-add, so that reading is all that takes time.
 constexpr std::int64_t kBytesPerThread = 1 << 19;
-// Bytes between the panels of two threads. What the hardware fetches beyond the end of one's
-// panels, into the pages that follow, must not be what the other one writes: 32 products of 64x64
-// with a transposed B took 68 to 76 us on two threads without the gap, and 56 with it.
-constexpr std::int64_t kGap = 8192;
 
 int threads_for(const Kernel& kernel, const MatmulArgs& args, std::int64_t items, int threads) {
   const std::int64_t work = args.m * args.n * std::max<std::int64_t>(1, args.k) * items;
@@ -153,8 +148,8 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
-    const std::int64_t apart = method.a_bytes + method.shared_bytes + kGap;
-    std::byte* memory = workspace(count * apart - kGap);
+    const std::int64_t apart = method.a_bytes + method.shared_bytes + kThreadGap;
+    std::byte* memory = workspace(count * apart - kThreadGap);
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * apart;
       const Range range = part(items, 1, team.count, team.index);

@@ -71,8 +71,7 @@ void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
       .b_step_bytes = Panels::kStepBytes,
       .k_step = Form::kStep,
       .b_group = kMayNotSuit ? 1 : kBytesOfRows / (Panels::kCols * sizeof(typename Form::T)),
-      .always = true,
-      .suit = nullptr};
+      .always = true};
   if constexpr (kMayNotSuit) kernel.panels.suit = &Form::suit;
   kernel.choose = &K::choose;
   kernel.commutes = commutes<Scheme>();

@@ -14,8 +14,8 @@
 namespace hotloops::HOTLOOPS_ISA {
 
 // One value of each of S::lanes rows.
-template <class S>
-HOTLOOPS_INLINE typename S::V gather(const typename S::T* p, int64_t stride) {
+template <class S, class T>
+HOTLOOPS_INLINE typename S::V gather(const T* p, int64_t stride) {
   typename S::V v;
   for (int lane = 0; lane < S::lanes; ++lane) v[lane] = p[lane * stride];
   return v;

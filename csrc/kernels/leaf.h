@@ -29,7 +29,6 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
           .arithmetic = arithmetic,
           .a_type = a_type,
           .b_type = b_type,
-          .parts = 1,
           .dtype = M::kDType,
           .mr = M::kMr,
           .nr = M::kNr,
@@ -42,18 +41,9 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
                      .b_head_bytes = 0,
                      .b_step_bytes = kStep * M::kNr * size_of(M::kDType),
                      .k_step = kStep,
-                     .b_group = 1,
-                     .always = !in_place,
-                     .suit = nullptr},
+                     .always = !in_place},
           .choose = &M::choose,
-          .commutes = true,
-          .dots = dots,
-          .plain = nullptr,
-          .break_even = 0,
-          .pending_bytes = 0,
-          .begin = nullptr,
-          .finish = nullptr,
-          .end = nullptr};
+          .dots = dots};
 }
 
 // The microkernels for products of many rows, of a few, and of one.

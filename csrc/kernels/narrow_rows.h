@@ -23,7 +23,6 @@ constexpr Kernel make_row_kernel(Isa isa, Arithmetic arithmetic, const DotKernel
           .arithmetic = arithmetic,
           .a_type = Row::kAType,
           .b_type = Row::kBType,
-          .parts = 1,
           .dtype = Row::kDType,
           .mr = 1,
           .nr = Row::kNr,
@@ -36,18 +35,10 @@ constexpr Kernel make_row_kernel(Isa isa, Arithmetic arithmetic, const DotKernel
                      .b_head_bytes = 0,
                      .b_step_bytes = kStep * Row::kNr * size_of(Row::kBType),
                      .k_step = kStep,
-                     .b_group = 1,
-                     .always = false,
-                     .suit = nullptr},
+                     .always = false},
           .choose = &Row::choose,
           .commutes = Row::kCommutes,
-          .dots = dots,
-          .plain = nullptr,
-          .break_even = 0,
-          .pending_bytes = 0,
-          .begin = nullptr,
-          .finish = nullptr,
-          .end = nullptr};
+          .dots = dots};
 }
 
 // ---- Integers of 8 and 16 bits -----------------------------------------------------------------

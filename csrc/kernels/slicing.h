@@ -18,6 +18,17 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
+// The value whose pieces have their byte in that place of a step, behind where a column begins.
+template <class T>
+T from_bytes(const char* column, int place) {
+  column += place / 4 * kTileRowBytes + place % 4;
+  T value = 0;
+  for (int i = 0; i < static_cast<int>(sizeof(T)); ++i, column += kTileBytes) {
+    value |= static_cast<T>(T{static_cast<uint8_t>(*column)} << (8 * i));
+  }
+  return value;
+}
+
 // The bytes of integers of up to 32 bits, each a piece of its own.
 template <class Element, ElementType Type>
 struct SlicedForm {
@@ -59,14 +70,7 @@ struct SlicedForm {
     }
   }
 
-  static T b_value(const char* column, int k) {
-    uint32_t value = 0;
-    for (int i = 0; i < kPieces; ++i) {
-      const char byte = column[i * kTileBytes + k / 4 * kTileRowBytes + k % 4];
-      value |= static_cast<uint32_t>(static_cast<uint8_t>(byte)) << (8 * i);
-    }
-    return static_cast<T>(value);
-  }
+  static T b_value(const char* column, int k) { return from_bytes<T>(column, k); }
 
  private:
   typedef uint32_t U __attribute__((vector_size(64)));
@@ -162,15 +166,7 @@ struct SlicedLongForm {
     }
   }
 
-  static T b_value(const char* column, int k) {
-    const int byte = k % 8 * 8 + k / 8;
-    T value = 0;
-    for (int i = 0; i < kPieces; ++i) {
-      const char piece = column[i * kTileBytes + byte / 4 * kTileRowBytes + byte % 4];
-      value |= static_cast<T>(static_cast<uint8_t>(piece)) << (8 * i);
-    }
-    return value;
-  }
+  static T b_value(const char* column, int k) { return from_bytes<T>(column, k % 8 * 8 + k / 8); }
 
  private:
   using Bytes = Simd<uint8_t, 64>;

@@ -207,7 +207,7 @@ HOTLOOPS_INLINE void keep_awake() {
   asm volatile("" ::"v"(v));
 }
 
-// Clears the accumulators and runs step(index, a, b) for all steps of a tile, a pair of the panels'
+// Clears the accumulators and runs step(a, b) for all steps of a tile, a pair of the panels'
 // each.
 template <class Form, class Step>
 HOTLOOPS_INLINE void each_step(const Tile& tile, Step step) {
@@ -261,8 +261,7 @@ HOTLOOPS_INLINE void leave_pending(const Tile& tile) {
   PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
   pending.tile = tile;
   pending.any = true;
-  pending.plain = tile.cols == Sums::kCols && tile.epilogue.bias == nullptr &&
-                  tile.epilogue.residual == nullptr && tile.epilogue.activation == Activation::none;
+  pending.plain = tile.cols == Sums::kCols && tile.epilogue.is_trivial();
 }
 
 // 32 x 32, or half of it in either direction. Scheme has

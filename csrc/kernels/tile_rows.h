@@ -154,10 +154,7 @@ struct ColumnStep {
   // The value at p alone.
   HOTLOOPS_INLINE void add_one(const uint16_t* b, int64_t stride, int64_t p) {
     for (int64_t g = 0; g < Groups; ++g) {
-      U bits;
-      for (int64_t lane = 0; lane < S::lanes; ++lane) {
-        bits[lane] = b[(g * S::lanes + lane) * stride + p];
-      }
+      const U bits = gather<Simd<uint32_t, 64>>(b + g * S::lanes * stride + p, stride);
       const V values = reinterpret_cast<V>(bits << 16);
       for (int i = 0; i < Rows; ++i) {
         V& chain = p % 2 == 0 ? even[i][g] : odd[i][g];
@@ -284,10 +281,7 @@ struct Float16ColumnSums {
 
   // The value of each column.
   HOTLOOPS_INLINE static V one_of_each(const uint16_t* p, int64_t stride) {
-    typedef uint32_t U __attribute__((vector_size(64)));
-    U bits;
-    for (int64_t lane = 0; lane < S::lanes; ++lane) bits[lane] = p[lane * stride];
-    return widen(bits);
+    return widen(gather<Simd<uint32_t, 64>>(p, stride));
   }
 
   template <class U>
