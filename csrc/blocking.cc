@@ -66,7 +66,9 @@ std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches
   const std::int64_t block = kernel.kc / panels.k_step * panels.b_step_bytes;
   const std::int64_t share = panels.always ? caches.l2 / 8 * 5 : caches.l2 / 2;
   const std::int64_t most = std::max<std::int64_t>(256, share / block * kernel.nr);
-  return even_block(n, most, kernel.nr);
+  // A panel more, so that the columns before the first one (see choose_lead) do not make two blocks
+  // of one.
+  return even_block(n, most + kernel.nr, kernel.nr);
 }
 
 std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc) {

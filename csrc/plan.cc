@@ -9,16 +9,29 @@ namespace {
 // Rows of C whose sums are kept where they are to be narrowed: with more, B is packed less often.
 constexpr std::int64_t kRowsOfSums = 1024;
 
+// Panels of A that are few for B to be packed.
+constexpr std::int64_t kFewPanels = 6;
+
+constexpr std::int64_t kLine = 64;
+
 // Bytes that rows so far apart span.
 std::int64_t span_bytes(std::int64_t rows, std::int64_t stride, ElementType type) {
   return rows * std::abs(stride) * size_of(type);
+}
+
+std::int64_t misalignment(const ConstView& matrix) {
+  return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(matrix.data) % kLine);
+}
+
+// Whether rows begin where cache lines do.
+bool on_lines(const ConstView& matrix, ElementType type) {
+  return misalignment(matrix) == 0 && matrix.row_stride * size_of(type) % kLine == 0;
 }
 
 // Whether columns of A, so many, may stay where they are: a piece of each has the lines of L1 to
 // itself, if they are all close together, or if they are few and their distance brings them to
 // different sets.
 bool columns_close(const ConstView& a, const Kernel& kernel, std::int64_t columns) {
-  constexpr std::int64_t kLine = 64;
   const std::int64_t l1 = cache_sizes().l1d / 2;
   if (span_bytes(columns, a.col_stride, kernel.a_type) <= l1) return true;
   const std::int64_t size = size_of(kernel.a_type);
@@ -32,16 +45,14 @@ bool columns_close(const ConstView& a, const Kernel& kernel, std::int64_t column
 // where they are those of a B in memory; the tile more in each row of tiles takes half of one's
 // time.
 std::int64_t choose_lead(const Kernel& kernel, const ConstView& matrix, std::int64_t n) {
-  constexpr std::int64_t kLine = 64;
   constexpr std::int64_t kWorthwhileTiles = 24;
   const std::int64_t size = size_of(kernel.dtype) * kernel.parts;
-  const auto misalignment =
-      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(matrix.data) % kLine);
+  const std::int64_t offset = misalignment(matrix);
   if (n < kWorthwhileTiles * kernel.nr || matrix.col_stride != 1 ||
-      matrix.row_stride * size_of(kernel.dtype) % kLine != 0 || misalignment % size != 0) {
+      matrix.row_stride * size_of(kernel.dtype) % kLine != 0 || offset % size != 0) {
     return 0;
   }
-  return misalignment / size_of(kernel.dtype) % kernel.nr;  // a tile may be narrower than a line
+  return offset / size_of(kernel.dtype) % kernel.nr;  // a tile may be narrower than a line
 }
 
 }  // namespace
@@ -63,12 +74,21 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
 
   // Packing pays when a panel is read several times, unless it lies close together as it is: A's in
   // half of L1, where no two of its lines compete for a set more than others do; B's in a part of
-  // L2 that few pages cover.
+  // L2 that few pages cover, or anywhere if it is read by a few panels of A only. Measured for up
+  // to kFewPanels of them, B in place is 2 to 10 % faster (float64 up to 17) than packed in
+  // passing. Rows that straddle cache lines make it 4 to 9 % slower for any number of panels, but
+  // for a B that L1 holds, and where few columns leave A in place, too.
   const CacheSizes& caches = cache_sizes();
+  const bool few_columns = args.n < std::int64_t{4} * the_kernel.nr;
   const bool b_in_rows = args.b.col_stride == 1;
-  const bool b_close = span_bytes(kc, args.b.row_stride, the_kernel.b_type) <= caches.l2 / 16;
+  const std::int64_t b_span = span_bytes(kc, args.b.row_stride, the_kernel.b_type);
+  const bool b_close = b_span <= caches.l2 / 16;
+  const bool b_in_lines =
+      b_span <= caches.l1d / 2 || few_columns || on_lines(args.b, the_kernel.b_type);
   const bool is_complex = the_kernel.parts > 1;
-  b_in_place = !panels.always && !packed && b_in_rows && (row_panels <= 2 || b_close || is_complex);
+  b_in_place =
+      !panels.always && !packed && b_in_rows &&
+      (row_panels <= 2 || (b_in_lines && (b_close || row_panels <= kFewPanels)) || is_complex);
   b_kept = !b_in_place && !packed && row_panels > 1;
   if (!packed && !args.narrows()) {
     const bool b_once = b_in_place && !b_close && !is_complex;
@@ -80,10 +100,9 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const bool a_close = args.a.col_stride == 1 ? span_bytes(height, args.a.row_stride,
                                                            the_kernel.a_type) <= caches.l1d / 2
                                               : columns_close(args.a, the_kernel, kc);
-  // An A that lies close together is little slower in place. But where panels of B are read with
-  // it, by eight tiles or more, it is by 3 to 10 %, and packing in passing costs nothing.
-  const bool a_packed_in_passing =
-      !b_in_place && row_panels > 2 && args.n >= std::int64_t{8} * the_kernel.nr;
+  // An A that lies close together is little slower in place: by 3 to 10 % where there is enough to
+  // do for packing in passing to cost nothing.
+  const bool a_packed_in_passing = !few_columns && args.n * kc >= std::int64_t{512} * the_kernel.nr;
   // The microkernel has no words for packing B while reading A in place. That for complex operands
   // has both in place, or none.
   a_in_place = !panels.always && (!a_read_often || (a_close && !a_packed_in_passing)) &&

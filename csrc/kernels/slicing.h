@@ -23,7 +23,7 @@ template <class T>
 T from_bytes(const char* column, int place) {
   column += place / 4 * kTileRowBytes + place % 4;
   T value = 0;
-  for (int i = 0; i < static_cast<int>(sizeof(T)); ++i, column += kTileBytes) {
+  for (size_t i = 0; i < sizeof(T); ++i, column += kTileBytes) {
     value |= static_cast<T>(T{static_cast<uint8_t>(*column)} << (8 * i));
   }
   return value;
