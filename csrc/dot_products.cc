@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "blocking.h"
+#include "pack.h"
 
 namespace hotloops {
 namespace {
@@ -21,7 +22,7 @@ bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
 
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
   return args.m <= kernel.dots->most_rows && args.n >= kernel.dots->lanes &&
-         args.b.row_stride == 1 && args.c.col_stride == 1 &&
+         args.b.row_stride == 1 && (args.c.col_stride == 1 || !args.narrows()) &&
          (kernel.dots->any_company || args.n % kernel.dots->lanes == 0);
 }
 
@@ -31,23 +32,35 @@ void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t i, s
   const DType dtype = kernel.dtype;
   const ConstView b = from(args.b, 0, j, kernel.b_type);
   const std::int64_t cols = std::int64_t{vectors} * kernel.dots->lanes;
-  alignas(64) std::byte sums[kMaxColumnBytes];  // that are to be narrowed
-  const std::int64_t in_c = i * args.c.row_stride + j;
+  const std::int64_t in_c = i * args.c.row_stride + j * args.c.col_stride;
   void* c = at(args.c.data, in_c, args.c_type(kernel));
-  kernel.dots->columns[rows - 1][vectors - 1](
-      {.k = args.k,
-       .a = from(args.a, i, 0, kernel.a_type).data,
-       .a_row_stride = args.a.row_stride,
-       .a_col_stride = args.a.col_stride,
-       .b = b.data,
-       .b_col_stride = b.col_stride,
-       .c = args.narrows() ? sums : c,
-       .c_stride = args.narrows() ? cols : args.c.row_stride,
-       .epilogue = from(args.epilogue, j, in_c, dtype),
-       .swapped = args.swapped});
+  Epilogue epilogue = from(args.epilogue, j, in_c, dtype);
+  // Sums that are to be narrowed, or whose columns are not side by side in C.
+  const bool aside = args.narrows() || args.c.col_stride != 1;
+  alignas(64) std::byte sums[kMaxColumnBytes];
+  alignas(64) std::byte residual[kMaxColumnBytes];
+  if (aside && epilogue.residual != nullptr) {
+    const ConstView in_place{epilogue.residual, args.c.row_stride, args.c.col_stride};
+    pack(element_type(dtype), piece_of(in_place, rows, cols, residual), cols);
+    epilogue.residual = residual;
+  }
+  kernel.dots->columns[rows - 1][vectors - 1]({.k = args.k,
+                                               .a = from(args.a, i, 0, kernel.a_type).data,
+                                               .a_row_stride = args.a.row_stride,
+                                               .a_col_stride = args.a.col_stride,
+                                               .b = b.data,
+                                               .b_col_stride = b.col_stride,
+                                               .c = aside ? sums : c,
+                                               .c_stride = aside ? cols : args.c.row_stride,
+                                               .epilogue = epilogue,
+                                               .swapped = args.swapped});
   for (std::int64_t row = 0; args.narrows() && row < rows; ++row) {
     args.narrowing.row(cols, at(sums, row * cols, dtype),
                        at(c, row * args.c.row_stride, args.narrowing.type));
+  }
+  if (aside && !args.narrows()) {
+    copy_piece(element_type(dtype), piece_of({sums, cols, 1}, rows, cols, c), args.c.row_stride,
+               args.c.col_stride);
   }
 }
 

@@ -37,9 +37,8 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
   const void* first_b = from(args.b, b.k, 0, kernel.b_type).data;
   Tile tile = tile_in_place(args, b.k, b.kc);
   RunTile run = nullptr;
-  Range rows{.begin = 0, .end = plan.rows_of(args, panels.begin).begin};
   for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
-    rows = {.begin = rows.end, .end = plan.rows_of(args, panel).end};
+    const Range rows = plan.rows_of(panel);
     const std::int64_t in_c = rows.begin * args.c.row_stride;
     tile.a = from(args.a, rows.begin, b.k, kernel.a_type).data;
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel.nr) {
@@ -73,7 +72,7 @@ void run_packed_in_place(const Plan& plan, const MatmulArgs& args, Range cols, b
       tile.b = panel;
       tile.b_stride = kernel.nr;
       for (std::int64_t p = 0; p < plan.row_panels; ++p) {
-        const Range rows = plan.rows_of(args, p);
+        const Range rows = plan.rows_of(p);
         const std::int64_t in_c = rows.begin * args.c.row_stride + j;
         tile.rows = static_cast<int>(rows.size());
         tile.a = from(args.a, rows.begin, k, kernel.a_type).data;
@@ -91,7 +90,7 @@ FewTiles few_tiles(const Plan& plan, const MatmulArgs& args) {
   const Kernel& kernel = *plan.kernel;
   FewTiles few;
   for (std::int64_t panel = 0; panel < plan.row_panels; ++panel) {
-    const Range rows = plan.rows_of(args, panel);
+    const Range rows = plan.rows_of(panel);
     for (std::int64_t j = 0; j < args.n; j += kernel.nr) {
       const auto height = static_cast<int>(rows.size());
       const auto width = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));

@@ -204,6 +204,11 @@ struct Panels {
 // are doubled, and all others are left as they are.
 inline constexpr int kComplexParts = 2;
 
+constexpr ElementType element_type(DType dtype, int parts) {
+  if (parts == 1) return element_type(dtype);
+  return dtype == DType::f32 ? ElementType::c64 : ElementType::c128;
+}
+
 struct Kernel {
   Isa isa;
   Arithmetic arithmetic;

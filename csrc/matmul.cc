@@ -38,16 +38,16 @@ struct Batch {
       if (dim.size != 1) dims[ndim++] = dim;
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
-    // Tiles have rows in memory, and long ones. A C of columns, or a single column, is the
-    // transpose of one that has: C' = B' A', whose products commute bit for bit. A bias runs along
-    // the columns and stays where it is.
+    // Tiles have rows in memory, and long ones. A C of columns, or a single column, or a few short
+    // of them, is the transpose of one that has: C' = B' A', whose products commute bit for bit. A
+    // bias runs along the columns and stays where it is.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
     // Of complex operands the parts of B would come first, in another order.
     const bool column = args.n == 1 && args.m > 1;
     const bool may_swap = kernel.a_type == kernel.b_type && kernel.parts == 1 &&
                           (kernel.commutes || column) && args.epilogue.bias == nullptr &&
                           args.packed_b.data == nullptr;
-    if ((columns || column) && may_swap) transpose();
+    if ((columns || column || is_narrow(kernel)) && may_swap) transpose();
     if (kernel.parts > 1) count_parts(kernel.parts);
   }
 
@@ -87,6 +87,19 @@ struct Batch {
       args.c.row_stride = dim.c_stride;
     }
     args.m *= dim.size;
+  }
+
+  // Whether C has few columns for vectors to be filled with, and its transpose takes half the time
+  // or less, bringing it back included. Rows of A that lie along k then meet up to kColumnsRows
+  // columns as dot products do; where columns of A are what lies side by side, they fill the
+  // vectors of B, and need no transposing.
+  [[nodiscard]] bool is_narrow(const Kernel& kernel) const {
+    if (kernel.dots == nullptr) return false;
+    if (args.a.col_stride == 1) {
+      return args.n <= kColumnsRows && args.m >= kernel.dots->lanes && args.k >= 4 * args.n;
+    }
+    return args.m >= kernel.nr && args.a.row_stride == 1 &&
+           args.n <= std::max(kernel.mr, kernel.nr / 2) && args.k >= args.n;
   }
 
   void transpose() {

@@ -65,21 +65,23 @@ void transpose(const T* src, std::int64_t src_stride, std::int64_t rows, std::in
   }
 }
 
-// dst[r, c] = src[r, c] for a dst of contiguous rows and a src of any strides.
+// dst[r, c] = src[r, c] for any strides.
 template <class T>
-void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::int64_t rows,
-          std::int64_t cols, T* dst, std::int64_t dst_stride) {
-  if (col_stride == 1) {
+void copy(const T* src, std::int64_t src_rows, std::int64_t src_cols, std::int64_t rows,
+          std::int64_t cols, T* dst, std::int64_t dst_rows, std::int64_t dst_cols) {
+  if (dst_cols != 1 && dst_rows == 1) {
+    copy(src, src_cols, src_rows, cols, rows, dst, dst_cols, dst_rows);
+  } else if (src_cols == 1 && dst_cols == 1) {
     for (std::int64_t r = 0; r < rows; ++r) {
-      std::memcpy(dst + r * dst_stride, src + r * row_stride,
+      std::memcpy(dst + r * dst_rows, src + r * src_rows,
                   static_cast<std::size_t>(cols) * sizeof(T));
     }
-  } else if (row_stride == 1 && kHasSquare<T>) {
-    if constexpr (kHasSquare<T>) transpose(src, col_stride, cols, rows, dst, dst_stride);
+  } else if (src_rows == 1 && dst_cols == 1 && kHasSquare<T>) {
+    if constexpr (kHasSquare<T>) transpose(src, src_cols, cols, rows, dst, dst_rows);
   } else {
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < cols; ++c) {
-        dst[r * dst_stride + c] = src[r * row_stride + c * col_stride];
+        dst[r * dst_rows + c * dst_cols] = src[r * src_rows + c * src_cols];
       }
     }
   }
@@ -87,10 +89,12 @@ void copy(const T* src, std::int64_t row_stride, std::int64_t col_stride, std::i
 
 }  // namespace
 
-void pack(ElementType type, const Piece& piece, std::int64_t panel_stride) {
+void copy_piece(ElementType type, const Piece& piece, std::int64_t row_stride,
+                std::int64_t col_stride) {
   const auto typed = [&]<class T>(T* panel) {
     copy(static_cast<const T*>(piece.data), piece.row_stride, piece.col_stride, piece.rows,
-         piece.cols, panel + piece.row * panel_stride + piece.col, panel_stride);
+         piece.cols, panel + piece.row * row_stride + piece.col * col_stride, row_stride,
+         col_stride);
   };
   // These are aligned to their parts only.
   if (type == ElementType::c64) return typed(static_cast<std::complex<float>*>(piece.panel));
@@ -105,6 +109,10 @@ void pack(ElementType type, const Piece& piece, std::int64_t panel_stride) {
     default:
       return typed(static_cast<double*>(piece.panel));
   }
+}
+
+void pack(ElementType type, const Piece& piece, std::int64_t panel_stride) {
+  copy_piece(type, piece, panel_stride, 1);
 }
 
 }  // namespace hotloops

@@ -12,4 +12,8 @@ namespace hotloops {
 // operand stays as it is: microkernels do not read it.
 void pack(ElementType type, const Piece& piece, std::int64_t panel_stride);
 
+// The same to where rows and columns are so many elements apart.
+void copy_piece(ElementType type, const Piece& piece, std::int64_t row_stride,
+                std::int64_t col_stride);
+
 }  // namespace hotloops

@@ -67,7 +67,10 @@ std::int64_t tail_bytes(const Kernel& kernel) {
 }
 
 Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
-    : kernel(&the_kernel), row_panels(ceil_div(args.m, the_kernel.mr)) {
+    : kernel(&the_kernel),
+      row_panels(ceil_div(args.m, the_kernel.mr)),
+      height(args.m / row_panels),
+      higher(args.m % row_panels) {
   const Panels& panels = the_kernel.panels;
   const std::int64_t kc = std::min(args.k, the_kernel.kc);
   const bool packed = args.packed_b.data != nullptr;

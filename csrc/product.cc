@@ -27,10 +27,10 @@
 #include "product.h"
 
 #include <algorithm>
-#include <complex>
 
 #include "in_passing.h"
 #include "in_place.h"
+#include "pack.h"
 #include "view.h"
 
 namespace hotloops {
@@ -40,26 +40,6 @@ constexpr std::int64_t kMaxTileBytes = 4096;
 
 // Pieces of a panel that are packed before those of the next one in a group.
 constexpr std::int64_t kPiecesOfGroup = 2;
-
-template <class T>
-void copy_tile_of(const void* src, std::int64_t src_rows, std::int64_t src_cols, void* dst,
-                  std::int64_t dst_rows, std::int64_t dst_cols, std::int64_t m, std::int64_t n) {
-  const T* from = static_cast<const T*>(src);
-  T* to = static_cast<T*>(dst);
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) {
-      to[i * dst_rows + j * dst_cols] = from[i * src_rows + j * src_cols];
-    }
-  }
-}
-
-// For elements of so many bytes; complex ones are aligned to their parts.
-auto copy_tile(std::int64_t size, int parts) {
-  if (parts == kComplexParts) {
-    return size == 8 ? copy_tile_of<std::complex<float>> : copy_tile_of<std::complex<double>>;
-  }
-  return size == 4 ? copy_tile_of<float> : copy_tile_of<double>;
-}
 
 class Product {
  public:
@@ -97,7 +77,7 @@ class Product {
   }
 
  private:
-  [[nodiscard]] Range rows_of(std::int64_t panel) const { return plan_.rows_of(args_, panel); }
+  [[nodiscard]] Range rows_of(std::int64_t panel) const { return plan_.rows_of(panel); }
 
   [[nodiscard]] PanelInProgress panel_of_a(std::int64_t k, std::int64_t panel, std::int64_t tiles,
                                            void* packed) const {
@@ -348,12 +328,12 @@ class Product {
   void run_on_scratch(Run run, Tile tile) {
     alignas(64) std::byte scratch[kMaxTileBytes];
     alignas(64) std::byte residual[kMaxTileBytes];
+    const int parts = kernel_.parts;
     const auto copy = [&](const void* from, std::int64_t from_row, std::int64_t from_col, void* to,
                           std::int64_t to_row, std::int64_t to_col) {
-      const int parts = kernel_.parts;
-      copy_tile(size_of(kernel_.dtype) * parts, parts)(from, from_row / parts, from_col, to,
-                                                       to_row / parts, to_col, tile.rows,
-                                                       tile.cols / parts);
+      const ConstView view{from, from_row / parts, from_col};
+      copy_piece(element_type(kernel_.dtype, parts),
+                 piece_of(view, tile.rows, tile.cols / parts, to), to_row / parts, to_col);
     };
     void* c = tile.c;
     tile.c = scratch;
@@ -381,10 +361,9 @@ class Product {
     finish_pending();
     run(tile);
     finish_pending();
-    const auto copy_tile =
-        size_of(tile.narrow_type) == 1 ? copy_tile_of<std::uint8_t> : copy_tile_of<std::uint16_t>;
-    copy_tile(scratch, kernel_.nr, 1, c, args_.c.row_stride, args_.c.col_stride, tile.rows,
-              tile.cols);
+    const ConstView view{scratch, kernel_.nr, 1};
+    copy_piece(tile.narrow_type, piece_of(view, tile.rows, tile.cols, c), args_.c.row_stride,
+               args_.c.col_stride);
   }
 
   const Kernel& kernel_;

@@ -80,17 +80,25 @@ std::ostream& operator<<(std::ostream& out, Shape s) {
   return out << s.m << 'x' << s.k << 'x' << s.n;
 }
 
+// Of the operands and the result. A residual lies as c does.
+struct Layouts {
+  Layouts(Layout all) : a(all), b(all), c(all) {}
+  Layouts(Layout a_layout, Layout b_layout, Layout c_layout)
+      : a(a_layout), b(b_layout), c(c_layout) {}
+
+  Layout a, b, c;
+};
+
 // Operands and result of one product.
 template <class T>
 struct Problem {
-  Problem(Shape s, Layout layout, Guard guard) : Problem(s, layout, layout, guard) {}
-  Problem(Shape s, Layout layout, Layout b_layout, Guard guard)
+  Problem(Shape s, Layouts layouts, Guard guard)
       : shape(s),
         kernels(matmul_kernels(kDTypeOf<T>)),
-        a(s.m, s.k, layout, guard),
-        b(s.k, s.n, b_layout, guard),
-        c(s.m, s.n, layout, guard),
-        residual(s.m, s.n, layout, guard),
+        a(s.m, s.k, layouts.a, guard),
+        b(s.k, s.n, layouts.b, guard),
+        c(s.m, s.n, layouts.c, guard),
+        residual(s.m, s.n, layouts.c, guard),
         bias(s.n, guard) {}
 
   void fill(void (*values)(std::span<T>, std::uint64_t)) {
@@ -164,9 +172,9 @@ struct Problem {
 };
 
 template <class T>
-void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Layout b_layout,
-                Guard guard, std::int64_t more_roundings = 0) {
-  Problem<T> problem(shape, layout, b_layout, guard);
+void test_shape(std::span<const Kernel> kernels, Shape shape, Layouts layouts, Guard guard,
+                std::int64_t more_roundings = 0) {
+  Problem<T> problem(shape, layouts, guard);
   problem.kernels = kernels;
   problem.fill(fill_small_integers<T>);
   problem.run();
@@ -201,11 +209,6 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Lay
 }
 
 template <class T>
-void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Guard guard) {
-  test_shape<T>(kernels, shape, layout, layout, guard);
-}
-
-template <class T>
 void test_shapes_around(const Kernel& kernel, std::int64_t more_roundings = 0) {
   const auto around = [](std::int64_t tile) {
     return std::set<std::int64_t>{0, 1, tile - 1, tile, tile + 1, 2 * tile + 1};
@@ -216,12 +219,11 @@ void test_shapes_around(const Kernel& kernel, std::int64_t more_roundings = 0) {
       for (const std::int64_t k :
            {std::int64_t{0}, std::int64_t{1}, kernel.kc - 1, kernel.kc, kernel.kc + 1}) {
         // Every shape in the plain layout, and in one of the others in turn.
-        test_shape<T>({&kernel, 1}, {m, n, k}, Layout::rows, Layout::rows, Guard::after,
-                      more_roundings);
+        test_shape<T>({&kernel, 1}, {m, n, k}, Layout::rows, Guard::after, more_roundings);
         ++turn;
         const Layout layout = kLayouts[static_cast<std::size_t>(turn) % kLayouts.size()];
-        test_shape<T>({&kernel, 1}, {m, n, k}, layout, layout,
-                      turn % 3 == 0 ? Guard::before : Guard::after, more_roundings);
+        test_shape<T>({&kernel, 1}, {m, n, k}, layout, turn % 3 == 0 ? Guard::before : Guard::after,
+                      more_roundings);
       }
     }
   }
@@ -302,8 +304,23 @@ void test_drivers_typed() {
     for (const std::int64_t n :
          {lanes - 1, lanes, lanes + 1, 2 * lanes, 3 * lanes + 1, 5 * lanes - 1}) {
       for (const std::int64_t k : {std::int64_t{1}, kKc - 1, kKc + 6}) {
-        test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::after);
-        test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::before);
+        const Layouts layouts(Layout::rows, Layout::columns, Layout::rows);
+        test_shape<T>(kernels, {m, n, k}, layouts, Guard::after);
+        test_shape<T>(kernels, {m, n, k}, layouts, Guard::before);
+      }
+    }
+  }
+  // A few columns, which are computed as the rows of the transpose.
+  const std::int64_t nr = kernels.front().nr;
+  const std::int64_t mr = kernels.front().mr;
+  for (const std::int64_t n : {std::int64_t{2}, std::int64_t{4}, std::int64_t{5}, mr, mr + 3}) {
+    for (const std::int64_t m : {lanes, lanes + 1, nr, 2 * nr + 1}) {
+      for (const std::int64_t k : {4 * n, kKc + 6}) {
+        for (const Layout layout : {Layout::rows, Layout::columns}) {
+          test_shape<T>(kernels, {m, n, k}, {layout, Layout::rows, Layout::rows}, Guard::after);
+          test_shape<T>(kernels, {m, n, k}, {layout, Layout::columns, Layout::spread},
+                        Guard::before);
+        }
       }
     }
   }
