@@ -31,16 +31,21 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
 }
 
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
-                  Range cols) {
+                  Range cols, const std::byte* packed_b) {
   const Kernel& kernel = *plan.kernel;
   const Epilogue epilogue = b.k + b.kc == args.k ? args.epilogue : Epilogue{};
   const void* first_b = from(args.b, b.k, 0, kernel.b_type).data;
+  const std::int64_t panel_bytes = b_panel_bytes(kernel.panels, b.kc);
+  const std::byte* first_panel =
+      packed_b == nullptr ? nullptr : packed_b + cols.begin / kernel.nr * panel_bytes;
   Tile tile = tile_in_place(args, b.k, b.kc);
+  if (packed_b != nullptr) tile.b_stride = kernel.nr;
   RunTile run = nullptr;
   for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
     const Range rows = plan.rows_of(panel);
     const std::int64_t in_c = rows.begin * args.c.row_stride;
     tile.a = from(args.a, rows.begin, b.k, kernel.a_type).data;
+    const std::byte* panel_of_b = first_panel;
     for (std::int64_t col = cols.begin; col < cols.end; col += kernel.nr) {
       const std::int64_t begin = std::max(b.first_col + col, plan.lead);
       const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel.nr, cols.end);
@@ -50,7 +55,12 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
         tile.cols = static_cast<int>(end - begin);
         run = kernel.choose(tile.rows, tile.cols, Operands::in_place);
       }
-      tile.b = at(first_b, j, kernel.b_type);
+      if (packed_b == nullptr) {
+        tile.b = at(first_b, j, kernel.b_type);
+      } else {
+        tile.b = panel_of_b;
+        panel_of_b += panel_bytes;
+      }
       tile.c = at(args.c.data, in_c + j, kernel.dtype);
       tile.epilogue = from(epilogue, j, in_c + j, kernel.dtype);
       run(tile);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -17,10 +18,11 @@ namespace hotloops {
 // columns.
 Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
 
-// All tiles of these row panels and columns of the block, where nothing is packed. What the driver
-// decides for each tile otherwise takes longer than multiplying a few values of k.
+// All tiles of these row panels and columns of the block, where nothing is left to be packed: of B
+// there is nothing, or the block's panels are in `packed_b`. What the driver decides for each tile
+// otherwise takes longer than multiplying a few values of k.
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
-                  Range cols);
+                  Range cols, const std::byte* packed_b = nullptr);
 
 // A few rows times some columns of a B packed before: panel after panel as they lie, or the last
 // one first.

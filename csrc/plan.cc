@@ -118,7 +118,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
   }
 
-  const bool c_as_summed = args.c.col_stride == 1 && !args.narrows();
+  c_as_summed = args.c.col_stride == 1 && !args.narrows();
   in_place = a_in_place && b_in_place && c_as_summed;
   packed_in_place = a_in_place && packed && c_as_summed && row_panels <= 2;
   few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&

@@ -134,6 +134,10 @@ class Product {
       } else {
         run_tiles(b, panel, cols, first, next);
       }
+      if (first && plan_.a_in_place && plan_.c_as_summed) {
+        const Range others{.begin = panel + 1, .end = panels_.end};
+        return run_in_place(plan_, args_, others, b, cols, b_panels_);
+      }
       next.finish();
       std::swap(a_panel_, next_a_panel_);
     }
