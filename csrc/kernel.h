@@ -120,7 +120,7 @@ struct Tile {
 struct Columns {
   std::int64_t k;
   const void* a;
-  std::int64_t a_row_stride, a_col_stride;
+  std::int64_t a_row_stride, a_col_stride;  // unless packed
   const void* b;
   std::int64_t b_col_stride;
   void* c;
@@ -132,6 +132,7 @@ struct Columns {
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
 inline constexpr int kColumnsRows = 4;
 inline constexpr int kColumnsVectors = 4;
+inline constexpr int kPackedRows = 16;
 inline constexpr int kMaxLanes = 8;
 struct DotKernels {
   int lanes;  // values in a vector
@@ -150,6 +151,12 @@ struct DotKernels {
   void (*block_sums[2])(const void* a, const void* b, void* sums);
   // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
   void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary);
+  // More rows of A, packed as a panel for each block of k, times one vector of so many columns:
+  // from `least_packed_rows` on, `packed_rows` at most in a panel, and so many panels at most. With
+  // more, each value of B is transposed once more than it is worth. By rows - 1. 0: there are none.
+  int packed_lanes = 0;
+  int least_packed_rows = 0, packed_rows = 0, most_packed_panels = 0;
+  void (*packed[kPackedRows])(const Columns&) = {};
 };
 
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to

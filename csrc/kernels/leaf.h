@@ -23,8 +23,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
   constexpr int64_t kStep = 4;  // columns that pack transposes together
   const bool in_place = M::kInPlace && a_type == element_type(M::kDType);
   const DotKernels* dots = nullptr;
-  if constexpr (M::kInPlace)
-    dots = in_place ? &kDotKernels<Simd<typename S::T, kDotBytes<S>>> : nullptr;
+  if constexpr (M::kInPlace) dots = in_place ? &kDotKernels<S> : nullptr;
   return {.isa = isa,
           .arithmetic = arithmetic,
           .a_type = a_type,
@@ -79,7 +78,7 @@ struct Shapes {
     constexpr ElementType kType = element_type(M::kDType);
     Kernel kernel = make_kernel<S, M, ComplexPanels<S, M>>(isa, arithmetic, kType, kType);
     kernel.parts = kComplexParts;
-    kernel.dots = &kDotKernels<Simd<typename S::T, kDotBytes<S>>>;
+    kernel.dots = &kDotKernels<S>;
     return kernel;
   }
 
