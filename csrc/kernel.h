@@ -159,6 +159,27 @@ struct DotKernels {
   void (*packed[kPackedRows])(const Columns&) = {};
 };
 
+// A product whose A and C are of rows that follow each other in memory; nothing is added to it.
+struct ShortRows {
+  std::int64_t m, n, k;
+  std::int64_t period;  // vectors of C after which a row begins where one began at first
+  const void* a;
+  const void* b;
+  std::int64_t b_row_stride, b_col_stride;
+  void* c;
+};
+
+// Kernels whose vectors hold several rows of C.
+struct ShortRowKernel {
+  int lanes = 0;  // values in a vector; 0: there is no such kernel
+  // A's rows that a vector of C needs are to be no more than two vectors long.
+  void (*run)(const ShortRows&) = nullptr;
+};
+
+// Vectors of B's values, one for each value of k and vector of a period, that such kernels have
+// room for.
+inline constexpr std::int64_t kMostShortRowsSteps = 64;
+
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to
 // be packed.
 enum class Operands : std::uint8_t { in_place, packed_a, packed_a_pack_b };
@@ -228,6 +249,7 @@ struct Kernel {
   // place of a row: kernels of one row are told.
   bool commutes = true;
   const DotKernels* dots;  // for what tiles are not made for, or null
+  ShortRowKernel short_rows{};
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
   // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to
   // be used for that.

@@ -12,6 +12,7 @@
 #include "kernels/pairs.h"
 #include "kernels/panels.h"
 #include "kernels/rows.h"
+#include "kernels/short_rows.h"
 #include "kernels/sums.h"
 #include "kernels/updates.h"
 
@@ -54,6 +55,7 @@ struct Shapes {
     kernels[0] = make_kernel<S, Tall, PlainPanels<S, Tall>>(set.isa, arithmetic, kType, kType);
     kernels[1] = make_kernel<S, Few, PlainPanels<S, Few>>(set.isa, arithmetic, kType, kType);
     kernels[2] = make_kernel<S, One, PlainPanels<S, One>>(set.isa, arithmetic, kType, kType);
+    if constexpr (kIsReal<typename S::T>) kernels[0].short_rows = make_short_row_kernel<S>();
   }
 
   static constexpr void set_complex(KernelSet& set, Arithmetic arithmetic) {
