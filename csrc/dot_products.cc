@@ -20,9 +20,36 @@ bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
          args.epilogue.is_trivial();
 }
 
+// What all rows of A take as panels of `packed_rows`, one for each block of k.
+std::int64_t packed_rows_bytes(const Kernel& kernel, const MatmulArgs& args) {
+  const std::int64_t values = args.m * ceil_div(args.k, kKc) * panel_pitch(kernel.dtype);
+  return round_up(values * size_of(kernel.dtype), 64);
+}
+
+// Panels of rows that are worth reading B again. B's columns are transposed for each of them, where
+// the alternative transposes them once, into panels: little work where B is in a cache, and where
+// it is not, the time that memory takes, which nothing else fills.
+int most_packed_panels(const Kernel& kernel, const MatmulArgs& args) {
+  const std::int64_t bytes = args.n * args.k * size_of(kernel.b_type);
+  if (bytes <= cache_sizes().l1d) return 1;
+  return bytes <= cache_sizes().l2 / 2 ? 2 : kernel.dots->most_packed_panels;
+}
+
+// Whether A has so many rows that they are packed first. All of them are to fit half of L2, as they
+// are read again for each vector of columns.
+bool is_packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
+  const DotKernels& dots = *kernel.dots;
+  return dots.packed_lanes > 0 && kernel.parts == 1 && !args.narrows() && args.c.col_stride == 1 &&
+         args.m >= dots.least_packed_rows && args.n >= dots.packed_lanes &&
+         args.m <= std::int64_t{dots.packed_rows} * most_packed_panels(kernel, args) &&
+         packed_rows_bytes(kernel, args) <= cache_sizes().l2 / 2;
+}
+
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
+  if (args.b.row_stride != 1) return false;
+  if (is_packed_rows_times_columns(kernel, args)) return true;
   return args.m <= kernel.dots->most_rows && args.n >= kernel.dots->lanes &&
-         args.b.row_stride == 1 && (args.c.col_stride == 1 || !args.narrows()) &&
+         (args.c.col_stride == 1 || !args.narrows()) &&
          (kernel.dots->any_company || args.n % kernel.dots->lanes == 0);
 }
 
@@ -64,9 +91,18 @@ void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t i, s
   }
 }
 
+// A thread's columns: whole vectors of them, and for the last thread that has any, those that fill
+// none. They come with some that have been, which get the same values again.
+Range cols_of(const MatmulArgs& args, std::int64_t lanes, Team team) {
+  const std::int64_t whole = args.n / lanes * lanes;
+  Range cols = part(whole, lanes, team.count, team.index);
+  if (cols.end == whole && cols.size() > 0) cols.end = args.n;
+  return cols;
+}
+
 void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team) {
   const std::int64_t lanes = kernel.dots->lanes;
-  const Range cols = part(args.n / lanes * lanes, lanes, team.count, team.index);
+  const Range cols = cols_of(args, lanes, team);
   const auto run = [&](std::int64_t j, int vectors) {
     for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
       const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
@@ -76,10 +112,45 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
   const int most = kernel.dots->vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
   std::int64_t j = cols.begin;
   for (; j + most * lanes <= cols.end; j += most * lanes) run(j, most);
-  if (j < cols.end) run(j, static_cast<int>((cols.end - j) / lanes));
-  // Columns that fill no vector come with some that have been: they get the same values again.
-  const bool last = cols.end == args.n / lanes * lanes && cols.size() > 0;
-  if (last && cols.end < args.n) run(args.n - lanes, 1);
+  if (j + lanes <= cols.end) run(j, static_cast<int>((cols.end - j) / lanes));
+  if ((cols.end - j) % lanes != 0) run(args.n - lanes, 1);
+}
+
+// The same of more rows than that: packed first, which is little beside reading all columns.
+void packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team,
+                               std::byte* memory) {
+  const std::int64_t size = size_of(kernel.dtype);
+  const std::int64_t row_bytes = panel_pitch(kernel.dtype) * size;
+  const std::int64_t panels = ceil_div(args.m, kernel.dots->packed_rows);
+  const std::int64_t blocks = ceil_div(args.k, kKc);
+  const Range own = part(panels * blocks, 1, team.count, team.index);
+  for (std::int64_t i = own.begin; i < own.end; ++i) {
+    const Range rows = part(args.m, 1, panels, i / blocks);
+    const std::int64_t k = i % blocks * kKc;
+    const ConstView a = from(args.a, rows.begin, k, kernel.a_type);
+    std::byte* panel = memory + (rows.begin * blocks + i % blocks * rows.size()) * row_bytes;
+    kernel.panels.pack_a(piece_of(a, rows.size(), std::min(kKc, args.k - k), panel));
+  }
+  team.barrier();  // until all panels are there
+  const std::int64_t lanes = kernel.dots->packed_lanes;
+  const Range cols = cols_of(args, lanes, team);
+  for (std::int64_t next = cols.begin; next < cols.end; next += lanes) {
+    const std::int64_t j = std::min(next, args.n - lanes);
+    for (std::int64_t panel = 0; panel < panels; ++panel) {
+      const Range rows = part(args.m, 1, panels, panel);
+      const std::int64_t in_c = rows.begin * args.c.row_stride + j;
+      kernel.dots->packed[rows.size() - 1]({.k = args.k,
+                                            .a = memory + rows.begin * blocks * row_bytes,
+                                            .a_row_stride = 0,
+                                            .a_col_stride = 0,
+                                            .b = from(args.b, 0, j, kernel.b_type).data,
+                                            .b_col_stride = args.b.col_stride,
+                                            .c = at(args.c.data, in_c, kernel.dtype),
+                                            .c_stride = args.c.row_stride,
+                                            .epilogue = from(args.epilogue, j, in_c, kernel.dtype),
+                                            .swapped = args.swapped});
+    }
+  }
 }
 
 // The n values from k on, both even, that real or imaginary parts of a product with the complex
@@ -207,6 +278,8 @@ void run(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
     dot_product(kernel, args, team, memory);
   } else if (kernel.parts > 1) {
     complex_column(kernel, args, team, memory);
+  } else if (is_packed_rows_times_columns(kernel, args)) {
+    packed_rows_times_columns(kernel, args, team, reinterpret_cast<std::byte*>(memory));
   } else {
     rows_times_columns(kernel, args, team);
   }
@@ -221,6 +294,7 @@ bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
 }
 
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
+  if (is_packed_rows_times_columns(kernel, args)) return packed_rows_bytes(kernel, args);
   const bool column = kernel.parts > 1 && !is_dot_product(kernel, args);
   const std::int64_t values = column ? args.k + args.m : kRound + kMaxLanes;
   return round_up(kernel.parts * values * size_of(kernel.dtype), 64);

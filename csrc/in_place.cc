@@ -1,10 +1,17 @@
 #include "in_place.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "view.h"
 
 namespace hotloops {
+namespace {
+
+// Vectors of so many values after which rows of n, one behind the other, begin anew.
+std::int64_t period_of_rows(std::int64_t n, std::int64_t lanes) { return n / std::gcd(n, lanes); }
+
+}  // namespace
 
 Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
   return {.kc = kc,
@@ -66,6 +73,39 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
       run(tile);
     }
   }
+}
+
+bool are_short_rows(const Kernel& kernel, const MatmulArgs& args) {
+  const std::int64_t lanes = kernel.short_rows.lanes;
+  // Longer ones waste little of a tile's vectors.
+  if (args.n * 8 > lanes * 5 || args.n == 1 || args.k == 0) return false;
+  const bool side_by_side = args.a.col_stride == 1 && args.a.row_stride == args.k &&
+                            args.c.col_stride == 1 && args.c.row_stride == args.n;
+  if (!side_by_side || !args.epilogue.is_trivial() || args.packed_b.data != nullptr ||
+      args.narrows()) {
+    return false;
+  }
+  // A vector of C may begin at any multiple of what its length and a row's have in common.
+  const std::int64_t latest = args.n - std::gcd(args.n, lanes);
+  const std::int64_t rows = (latest + lanes - 1) / args.n + 1;
+  const std::int64_t steps = period_of_rows(args.n, lanes) * args.k;
+  // Laying out B's values takes the time of four times as many values of C.
+  constexpr std::int64_t kLayOut = 4;
+  return rows * args.k <= 2 * lanes && steps <= kMostShortRowsSteps &&
+         args.m * args.n >= kLayOut * steps * lanes;
+}
+
+void run_short_rows(const Kernel& kernel, const MatmulArgs& args, Range rows) {
+  if (rows.size() == 0) return;
+  kernel.short_rows.run({.m = rows.size(),
+                         .n = args.n,
+                         .k = args.k,
+                         .period = period_of_rows(args.n, kernel.short_rows.lanes),
+                         .a = from(args.a, rows.begin, 0, kernel.a_type).data,
+                         .b = args.b.data,
+                         .b_row_stride = args.b.row_stride,
+                         .b_col_stride = args.b.col_stride,
+                         .c = at(args.c.data, rows.begin * args.n, kernel.dtype)});
 }
 
 void run_packed_in_place(const Plan& plan, const MatmulArgs& args, Range cols, bool backwards) {

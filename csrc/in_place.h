@@ -1,5 +1,5 @@
-// Products of operands that are read where they are: small ones, those of a few values of k, and
-// those of a few rows with a B packed before.
+// Products of operands that are read where they are: small ones, those of a few values of k, those
+// with short rows, and those of a few rows with a B packed before.
 
 #pragma once
 
@@ -23,6 +23,11 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
 // otherwise takes longer than multiplying a few values of k.
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
                   Range cols, const std::byte* packed_b = nullptr);
+
+// Whether C's rows are so short, and lie so, that several of them are computed in one vector; and
+// that many of them.
+bool are_short_rows(const Kernel& kernel, const MatmulArgs& args);
+void run_short_rows(const Kernel& kernel, const MatmulArgs& args, Range rows);
 
 // A few rows times some columns of a B packed before: panel after panel as they lie, or the last
 // one first.

@@ -120,7 +120,7 @@ struct Tile {
 struct Columns {
   std::int64_t k;
   const void* a;
-  std::int64_t a_row_stride, a_col_stride;
+  std::int64_t a_row_stride, a_col_stride;  // unless packed
   const void* b;
   std::int64_t b_col_stride;
   void* c;
@@ -132,6 +132,7 @@ struct Columns {
 // Kernels whose vectors hold chains of different columns, or of different blocks of k.
 inline constexpr int kColumnsRows = 4;
 inline constexpr int kColumnsVectors = 4;
+inline constexpr int kPackedRows = 16;
 inline constexpr int kMaxLanes = 8;
 struct DotKernels {
   int lanes;  // values in a vector
@@ -150,7 +151,34 @@ struct DotKernels {
   void (*block_sums[2])(const void* a, const void* b, void* sums);
   // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
   void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary);
+  // More rows of A, packed as a panel for each block of k, times one vector of so many columns:
+  // from `least_packed_rows` on, `packed_rows` at most in a panel, and so many panels at most. With
+  // more, each value of B is transposed once more than it is worth. By rows - 1. 0: there are none.
+  int packed_lanes = 0;
+  int least_packed_rows = 0, packed_rows = 0, most_packed_panels = 0;
+  void (*packed[kPackedRows])(const Columns&) = {};
 };
+
+// A product whose A and C are of rows that follow each other in memory; nothing is added to it.
+struct ShortRows {
+  std::int64_t m, n, k;
+  std::int64_t period;  // vectors of C after which a row begins where one began at first
+  const void* a;
+  const void* b;
+  std::int64_t b_row_stride, b_col_stride;
+  void* c;
+};
+
+// Kernels whose vectors hold several rows of C.
+struct ShortRowKernel {
+  int lanes = 0;  // values in a vector; 0: there is no such kernel
+  // A's rows that a vector of C needs are to be no more than two vectors long.
+  void (*run)(const ShortRows&) = nullptr;
+};
+
+// Vectors of B's values, one for each value of k and vector of a period, that such kernels have
+// room for.
+inline constexpr std::int64_t kMostShortRowsSteps = 64;
 
 // How a microkernel finds its operands: an a of any strides; a packed one; a packed one and a b to
 // be packed.
@@ -226,6 +254,7 @@ struct Kernel {
   // place of a row: kernels of one row are told.
   bool commutes = true;
   const DotKernels* dots;  // for what tiles are not made for, or null
+  ShortRowKernel short_rows{};
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
   // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to
   // be used for that.

@@ -166,7 +166,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * apart;
       const Range range = part(items, 1, team.count, team.index);
-      if (method.plan.few_tiles && !method.dots && batch.ndim <= 1) {
+      if (method.plan.few_tiles && !method.dots && !method.short_rows && batch.ndim <= 1) {
         run_few_tiles(method.plan, batch, range);
         return;
       }

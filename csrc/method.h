@@ -16,6 +16,7 @@ namespace hotloops {
 struct Method {
   Plan plan;
   bool dots;                  // not by tiles
+  bool short_rows;            // nor these
   std::int64_t a_bytes;       // of each thread
   std::int64_t shared_bytes;  // of all threads of a team together
   bool backwards;             // through a packed B
@@ -24,6 +25,7 @@ struct Method {
   Method(const Kernel& kernel, const MatmulArgs& args)
       : plan(kernel, args),
         dots(are_dot_products(kernel, args)),
+        short_rows(!dots && are_short_rows(kernel, args)),
         a_bytes(dots ? 0 : plan.a_bytes),
         shared_bytes(dots ? dot_products_bytes(kernel, args) : plan.shared_bytes),
         backwards(!dots && args.packed_b.turn()) {}
@@ -32,6 +34,8 @@ struct Method {
   void run(const MatmulArgs& args, Team team, std::byte* a_panels, std::byte* shared) const {
     if (dots) {
       run_dot_products(*plan.kernel, args, team, shared);
+    } else if (short_rows) {
+      run_short_rows(*plan.kernel, args, part(args.m, 1, team.count, team.index));
     } else if (plan.packed_in_place) {
       const Range cols = part(args.n, plan.kernel->nr, team.count, team.index);
       run_packed_in_place(plan, args, cols, backwards);

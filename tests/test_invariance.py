@@ -152,6 +152,39 @@ def test_a_row_alone_and_in_the_batch(dtype: np.dtype[Any], shape: tuple[int, in
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("units", [60, 1100])
+def test_rows_times_a_weight_stored_by_its_units(dtype: np.dtype[Any], units: int) -> None:
+    # Up to some rows, columns are transposed for each panel of them; with more, once.
+    x, weight = operands((90, 2 * KC + 3, units), dtype)
+    whole = hotloops.matmul(x, weight)
+    stored = weight.T.copy().T
+    bias = normal(3, (units,), dtype)
+    activated = hotloops.dense(x, weight, bias, activation="gelu")
+    for rows in (3, 4, 5, 10, 11, 16, 17, 20, 33, 48, 64, 65, 90):
+        for count in (1, 3):
+            with hotloops.threads(count):
+                assert_same_bits(hotloops.matmul(x[:rows], stored), whole[:rows])
+        actual = hotloops.linear(x[:rows], stored.T, bias, activation="gelu")
+        assert_same_bits(actual, activated[:rows])
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("size", [(700, 3, 3), (700, 4, 4), (300, 2, 6), (800, 5, 4), (900, 8, 8)])
+def test_short_rows_alone_and_in_the_batch(
+    dtype: np.dtype[Any], size: tuple[int, int, int]
+) -> None:
+    # Side by side in memory, several of them fill one vector.
+    m, k, n = size
+    a, b = operands(size, dtype)
+    rows = np.concatenate([hotloops.matmul(a[i : i + 1], b) for i in range(m)])
+    assert_same_bits(hotloops.matmul(a, b), rows)
+    assert_same_bits(hotloops.matmul(a.reshape(m // 10, 10, k), b).reshape(m, n), rows)
+    times = 2**21 // (m * k * n) + 1  # enough for three threads
+    with hotloops.threads(3):
+        assert_same_bits(hotloops.matmul(np.tile(a, (times, 1)), b), np.tile(rows, (times, 1)))
+
+
+@pytest.mark.usefixtures("isa")
 def test_a_column_alone_and_in_the_matrix(
     dtype: np.dtype[Any], shape: tuple[int, int, int]
 ) -> None:

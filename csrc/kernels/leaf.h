@@ -12,6 +12,7 @@
 #include "kernels/pairs.h"
 #include "kernels/panels.h"
 #include "kernels/rows.h"
+#include "kernels/short_rows.h"
 #include "kernels/sums.h"
 #include "kernels/updates.h"
 
@@ -23,8 +24,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
   constexpr int64_t kStep = 4;  // columns that pack transposes together
   const bool in_place = M::kInPlace && a_type == element_type(M::kDType);
   const DotKernels* dots = nullptr;
-  if constexpr (M::kInPlace)
-    dots = in_place ? &kDotKernels<Simd<typename S::T, kDotBytes<S>>> : nullptr;
+  if constexpr (M::kInPlace) dots = in_place ? &kDotKernels<S> : nullptr;
   return {.isa = isa,
           .arithmetic = arithmetic,
           .a_type = a_type,
@@ -55,6 +55,7 @@ struct Shapes {
     kernels[0] = make_kernel<S, Tall, PlainPanels<S, Tall>>(set.isa, arithmetic, kType, kType);
     kernels[1] = make_kernel<S, Few, PlainPanels<S, Few>>(set.isa, arithmetic, kType, kType);
     kernels[2] = make_kernel<S, One, PlainPanels<S, One>>(set.isa, arithmetic, kType, kType);
+    if constexpr (kIsReal<typename S::T>) kernels[0].short_rows = make_short_row_kernel<S>();
   }
 
   static constexpr void set_complex(KernelSet& set, Arithmetic arithmetic) {
@@ -79,7 +80,7 @@ struct Shapes {
     constexpr ElementType kType = element_type(M::kDType);
     Kernel kernel = make_kernel<S, M, ComplexPanels<S, M>>(isa, arithmetic, kType, kType);
     kernel.parts = kComplexParts;
-    kernel.dots = &kDotKernels<Simd<typename S::T, kDotBytes<S>>>;
+    kernel.dots = &kDotKernels<S>;
     return kernel;
   }
 

@@ -202,6 +202,24 @@ struct Simd {
     return load(reinterpret_cast<const T*>(row(0)));
   }
 
+  // Of the values of a and, behind them, of b, those with the indices. Only AVX-512 does it in one
+  // instruction for every index.
+#if defined(__AVX512F__)
+  static constexpr bool kPermutes = Bytes == 64;
+  HOTLOOPS_INLINE static V permute(V a, V b, I index) {
+    const auto i = reinterpret_cast<__m512i>(index);
+    if constexpr (sizeof(T) == 4) {
+      return reinterpret_cast<V>(
+          _mm512_permutex2var_ps(reinterpret_cast<__m512>(a), i, reinterpret_cast<__m512>(b)));
+    } else {
+      return reinterpret_cast<V>(
+          _mm512_permutex2var_pd(reinterpret_cast<__m512d>(a), i, reinterpret_cast<__m512d>(b)));
+    }
+  }
+#else
+  static constexpr bool kPermutes = false;
+#endif
+
   HOTLOOPS_INLINE static V multiply_add(V a, V b, V sums) { return a * b + sums; }
 
   // In each 16 bytes, the first halves of a's and b's values by turns; the second halves. Shuffled

@@ -300,7 +300,7 @@ void test_drivers_typed() {
   }
   // A few rows times columns that lie along k, around the vector and some of them; dot products.
   const std::int64_t lanes = kernels.front().dots->lanes;
-  for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 9}) {
+  for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 9, 11, 16, 17}) {
     for (const std::int64_t n :
          {lanes - 1, lanes, lanes + 1, 2 * lanes, 3 * lanes + 1, 5 * lanes - 1}) {
       for (const std::int64_t k : {std::int64_t{1}, kKc - 1, kKc + 6}) {
@@ -321,6 +321,20 @@ void test_drivers_typed() {
           test_shape<T>(kernels, {m, n, k}, {layout, Layout::columns, Layout::spread},
                         Guard::before);
         }
+      }
+    }
+  }
+  // So many rows that they are packed for these columns, in one panel or two.
+  for (const std::int64_t m : {10, 19, 32}) {
+    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, Layout::rows, Layout::columns, Guard::after);
+    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, Layout::columns, Layout::columns, Guard::before);
+  }
+  // Rows of C shorter than a vector, several of them in one.
+  for (const std::int64_t n : {2, 3, 4, 5, 7, 10, 11}) {
+    for (const std::int64_t k : {1, 2, 3, 4, 5, 9}) {
+      for (const std::int64_t m : {70, 401}) {
+        test_shape<T>(kernels, {m, n, k}, Layout::rows, Guard::after);
+        test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::before);
       }
     }
   }
