@@ -16,7 +16,7 @@ constexpr std::int64_t kRound = 4096;
 
 bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
   return kernel.dots->block_sums[0] != nullptr && args.m == 1 && args.n == kernel.parts &&
-         args.k >= 2 * kKc && args.a.col_stride == 1 && args.b.row_stride == 1 &&
+         args.k > 0 && args.a.col_stride == 1 && args.b.row_stride == 1 &&
          args.epilogue.is_trivial();
 }
 
@@ -178,24 +178,19 @@ void sum_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, in
   }
 }
 
-// The sums of the last blocks, which are fewer than lanes, or not whole.
+// The sums of the last blocks: so many vectors of them, one or none, and fewer behind these, or one
+// that is not whole.
 template <class T>
-void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, T* const* sums) {
-  const std::int64_t values = kernel.dots->lanes * kKc;
+void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, int vectors,
+                     T* const* sums) {
   const std::int64_t rest = args.k - k;
-  // Filled up: a chain that adds 0 * -0 stays what it is, to the sign.
-  alignas(64) T x[kMaxLanes * kKc];
-  alignas(64) T y[kMaxLanes * kKc];
+  const auto run = kernel.dots->last_block_sums[vectors];
   const T* a = static_cast<const T*>(args.a.data) + k;
-  std::fill(std::copy(a, a + rest, x), x + values, T(0));
-  std::fill(y + rest, y + values, -T(0));
+  if (kernel.parts == 1) return run(a, static_cast<const T*>(args.b.data) + k, rest, sums[0]);
+  T column[2 * kMaxLanes * kKc];
   for (int part = 0; part < kernel.parts; ++part) {
-    if (kernel.parts > 1) {
-      copy_column(args.b, part, k, rest, y);
-    } else {
-      std::copy_n(static_cast<const T*>(args.b.data) + k, rest, y);
-    }
-    kernel.dots->block_sums[0](x, y, sums[part]);
+    copy_column(args.b, part, k, rest, column);
+    run(a, column, rest, sums[part]);
   }
 }
 
@@ -211,21 +206,21 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* mem
   const std::int64_t lanes = kernel.dots->lanes;
   const int vectors = vectors_of_blocks(kernel, args);
   const std::int64_t blocks = ceil_div(args.k, kKc);
-  T* const sums[kComplexParts] = {memory, memory + kRound + kMaxLanes};
+  T* const sums[kComplexParts] = {memory, memory + kRound + 2 * kMaxLanes};
   T total[kComplexParts] = {};
   for (std::int64_t first = 0; first < blocks; first += kRound) {
     const std::int64_t count = std::min(kRound, blocks - first);
     const Range own = part(count, vectors * lanes, team.count, team.index);
-    for (std::int64_t i = own.begin; i < own.end;) {
+    for (std::int64_t i = own.begin; i < own.end; i += vectors * lanes) {
       const std::int64_t k = (first + i) * kKc;
       T* const here[kComplexParts] = {sums[0] + i, sums[1] + i};
-      const std::int64_t whole = std::min<std::int64_t>((args.k - k) / (lanes * kKc), vectors);
-      if (whole > 0) {
-        sum_blocks(kernel, args, k, static_cast<int>(whole), here);
+      const std::int64_t rest = args.k - k;
+      const auto whole = static_cast<int>(std::min<std::int64_t>(rest / (lanes * kKc), vectors));
+      if (whole == vectors || rest == whole * lanes * kKc) {
+        sum_blocks(kernel, args, k, whole, here);
       } else {
-        sum_last_blocks(kernel, args, k, here);
+        sum_last_blocks(kernel, args, k, whole, here);
       }
-      i += std::max<std::int64_t>(whole, 1) * lanes;
     }
     team.barrier();  // until all sums are there
     if (team.index == 0) {
@@ -296,7 +291,7 @@ bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
   if (is_packed_rows_times_columns(kernel, args)) return packed_rows_bytes(kernel, args);
   const bool column = kernel.parts > 1 && !is_dot_product(kernel, args);
-  const std::int64_t values = column ? args.k + args.m : kRound + kMaxLanes;
+  const std::int64_t values = column ? args.k + args.m : kRound + 2 * kMaxLanes;
   return round_up(kernel.parts * values * size_of(kernel.dtype), 64);
 }
 

@@ -149,6 +149,9 @@ struct DotKernels {
   // One chain for each of some blocks of kKc values that follow each other: of one vector of
   // blocks, and of two.
   void (*block_sums[2])(const void* a, const void* b, void* sums);
+  // Of so many values behind each other: of fewer than a vector of blocks has; and of that and
+  // fewer than another one has. Sums are stored for whole vectors.
+  void (*last_block_sums[2])(const void* a, const void* b, std::int64_t values, void* sums);
   // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
   void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary);
   // More rows of A, packed as a panel for each block of k, times one vector of so many columns:

@@ -161,12 +161,15 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
+    // One dot product is not made of tiles, but of many, short ones, tiles cost the least.
+    const bool few_tiles = method.plan.few_tiles && !method.short_rows &&
+                           (method.dots ? batch.ndim == 1 : batch.ndim <= 1);
     const std::int64_t apart = method.a_bytes + method.shared_bytes + kThreadGap;
     std::byte* memory = workspace(count * apart - kThreadGap);
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * apart;
       const Range range = part(items, 1, team.count, team.index);
-      if (method.plan.few_tiles && !method.dots && !method.short_rows && batch.ndim <= 1) {
+      if (few_tiles) {
         run_few_tiles(method.plan, batch, range);
         return;
       }

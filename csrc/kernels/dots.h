@@ -200,19 +200,76 @@ HOTLOOPS_INLINE void each_in_blocks(const void* a, const void* b, F add) {
   }
 }
 
+template <class S>
+HOTLOOPS_INLINE void add_products(const Transposed<S>& x, const Transposed<S>& y,
+                                  typename S::V& sum) {
+#pragma GCC unroll 4
+  for (int e = 0; e < Transposed<S>::kDepth; ++e) sum += x.x[e] * y.x[e];
+}
+
 // sums[i] = the chain over a's and b's values [i * kKc, (i + 1) * kKc), for so many vectors of
 // them.
 template <class S, int Vectors>
 void block_sums(const void* a, const void* b, void* sums) {
   typename S::V sum[Vectors] = {};
-  each_in_blocks<S, Vectors>(
-      a, b, [&](int v, const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
-#pragma GCC unroll 4
-        for (int e = 0; e < Transposed<S>::kDepth; ++e) sum[v] += x.x[e] * y.x[e];
-      });
+  each_in_blocks<S, Vectors>(a, b,
+                             [&](int v, const Transposed<S>& x, const Transposed<S>& y)
+                                 HOTLOOPS_LAMBDA_INLINE { add_products<S>(x, y, sum[v]); });
   for (int v = 0; v < Vectors; ++v) {
     S::store(static_cast<typename S::T*>(sums) + v * S::lanes, sum[v]);
   }
+}
+
+// Where the blocks that lanes have begin, in bytes.
+template <class S>
+struct BlockOffsets {
+  int64_t bytes[S::lanes];
+  HOTLOOPS_INLINE int64_t operator[](int lane) const { return bytes[lane]; }
+};
+
+// The same of a vector of blocks, or of none, and of fewer values behind it than another one has;
+// the last block may be a short one. Its chain goes on beside all others: one after the other took
+// a third longer, and filling it up more than that.
+template <class S, int Whole>
+void last_block_sums(const void* a, const void* b, int64_t values, void* sums) {
+  using T = typename S::T;
+  using V = typename S::V;
+  constexpr int kDepth = Transposed<S>::kDepth;
+  constexpr int64_t kBlock = kKc * static_cast<int64_t>(sizeof(T));
+  const T* x = static_cast<const T*>(a) + Whole * S::lanes * kKc;
+  const T* y = static_cast<const T*>(b) + Whole * S::lanes * kKc;
+  values -= Whole * S::lanes * kKc;
+  const int64_t last = (values - 1) / kKc;
+  const int64_t depth = values - last * kKc;
+  const int64_t common = depth / kDepth * kDepth;
+  BlockOffsets<S> offsets;
+  for (int64_t lane = 0; lane < S::lanes; ++lane) {
+    // Lanes without a block of their own have the first one again.
+    offsets.bytes[lane] = lane <= last ? lane * kBlock : 0;
+  }
+  V sum{};
+  V whole{};
+  const auto add = [&](int64_t begin, int64_t end) HOTLOOPS_LAMBDA_INLINE {
+    for (int64_t p = begin; p < end; p += kDepth) {
+      add_products<S>(Transposed<S>(x + p, offsets), Transposed<S>(y + p, offsets), sum);
+      if constexpr (Whole > 0) {
+        const T* whole_x = static_cast<const T*>(a) + p;
+        const T* whole_y = static_cast<const T*>(b) + p;
+        add_products<S>(Transposed<S>(whole_x, kBlock), Transposed<S>(whole_y, kBlock), whole);
+      }
+    }
+  };
+  add(0, common);
+  T sum_of_last = sum[last];
+  for (int64_t p = last * kKc + common; p < values; ++p) sum_of_last += x[p] * y[p];
+  if (Whole > 0 || last > 0) {
+    offsets.bytes[last] = 0;
+    if (last == 0) x = y = static_cast<const T*>(a);  // whatever can be read
+    add(common, kKc);
+  }
+  sum[last] = sum_of_last;
+  if constexpr (Whole > 0) S::store(static_cast<T*>(sums), whole);
+  S::store(static_cast<T*>(sums) + Whole * S::lanes, sum);
 }
 
 // The same of complex numbers: see DotKernels.
@@ -284,6 +341,7 @@ constexpr DotKernels make_dot_kernels() {
       .vectors = {kMost, kMost, kFew, kFew},
       .columns = {},
       .block_sums = {&block_sums<Narrow, 1>, &block_sums<Narrow, 2>},
+      .last_block_sums = {&last_block_sums<Narrow, 0>, &last_block_sums<Narrow, 1>},
       .complex_block_sums = {&complex_block_sums<Narrow, 1>, &complex_block_sums<Narrow, 2>},
       .packed_lanes = S::lanes,
       .least_packed_rows = kLeastPackedRows<S>,

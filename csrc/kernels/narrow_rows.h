@@ -190,6 +190,7 @@ inline constexpr DotKernels kIntegerDots = {
     .vectors = {2},
     .columns = {{&integer_columns<Pairs, A, B, 1>, &integer_columns<Pairs, A, B, 2>}},
     .block_sums = {},
+    .last_block_sums = {},
     .complex_block_sums = {}};
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -217,6 +217,7 @@ inline constexpr DotKernels kBf16Dots = {
     .columns = {{&bf16_columns<Kc, 1, 1>, &bf16_columns<Kc, 1, 2>},
                 {&bf16_columns<Kc, 2, 1>, &bf16_columns<Kc, 2, 2>}},
     .block_sums = {},
+    .last_block_sums = {},
     .complex_block_sums = {}};
 
 // The sums of a block of k, of the two vectors of columns that make a panel of tiles.
@@ -320,6 +321,7 @@ inline constexpr DotKernels kFloat16Dots = {
     .vectors = {2},
     .columns = {{&float16_columns<Kc, 1>, &float16_columns<Kc, 2>}},
     .block_sums = {},
+    .last_block_sums = {},
     .complex_block_sums = {}};
 
 // ---- A single row times rows of B --------------------------------------------------------------

@@ -65,7 +65,8 @@ struct Transposed {
   HOTLOOPS_INLINE Transposed(const void* p, int64_t stride) {
     load(p, [&](int row) HOTLOOPS_LAMBDA_INLINE { return row * stride; });
   }
-  HOTLOOPS_INLINE Transposed(const void* p, const RowOffsets& offsets) {
+  template <class Offsets>
+  HOTLOOPS_INLINE Transposed(const void* p, const Offsets& offsets) {
     load(p, [&](int row) HOTLOOPS_LAMBDA_INLINE { return offsets[row]; });
   }
 

@@ -338,7 +338,11 @@ void test_drivers_typed() {
       }
     }
   }
-  for (const std::int64_t k : {2 * kKc, 2 * kKc + 1, lanes * kKc, (lanes + 2) * kKc - 1}) {
+  // Dot products: of a part of a vector of blocks, of one, and of more, with short blocks at the
+  // end.
+  for (const std::int64_t k :
+       {std::int64_t{2}, std::int64_t{5}, kKc - 1, kKc, kKc + 1, 2 * kKc, 2 * kKc + 7, lanes * kKc,
+        lanes * kKc + 1, (lanes + 2) * kKc - 1, 2 * lanes * kKc, (2 * lanes + 1) * kKc + 3}) {
     test_shape<T>(kernels, {1, 1, k}, Layout::rows, Guard::after);
     test_shape<T>(kernels, {1, 1, k}, Layout::rows, Guard::before);
   }
