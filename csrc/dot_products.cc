@@ -13,6 +13,8 @@ constexpr std::int64_t kMaxColumnBytes = std::int64_t{kColumnsRows} * kColumnsVe
 
 // Blocks of k whose sums are kept until they are added in order.
 constexpr std::int64_t kRound = 4096;
+// The last ones come in two vectors at most.
+constexpr std::int64_t kMaxLastSums = std::int64_t{2} * kMaxLanes;
 
 bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
   return kernel.dots->block_sums[0] != nullptr && args.m == 1 && args.n == kernel.parts &&
@@ -187,7 +189,7 @@ void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t 
   const auto run = kernel.dots->last_block_sums[vectors];
   const T* a = static_cast<const T*>(args.a.data) + k;
   if (kernel.parts == 1) return run(a, static_cast<const T*>(args.b.data) + k, rest, sums[0]);
-  T column[2 * kMaxLanes * kKc];
+  T column[kMaxLastSums * kKc];
   for (int part = 0; part < kernel.parts; ++part) {
     copy_column(args.b, part, k, rest, column);
     run(a, column, rest, sums[part]);
@@ -206,7 +208,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* mem
   const std::int64_t lanes = kernel.dots->lanes;
   const int vectors = vectors_of_blocks(kernel, args);
   const std::int64_t blocks = ceil_div(args.k, kKc);
-  T* const sums[kComplexParts] = {memory, memory + kRound + 2 * kMaxLanes};
+  T* const sums[kComplexParts] = {memory, memory + kRound + kMaxLastSums};
   T total[kComplexParts] = {};
   for (std::int64_t first = 0; first < blocks; first += kRound) {
     const std::int64_t count = std::min(kRound, blocks - first);
@@ -216,7 +218,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* mem
       T* const here[kComplexParts] = {sums[0] + i, sums[1] + i};
       const std::int64_t rest = args.k - k;
       const auto whole = static_cast<int>(std::min<std::int64_t>(rest / (lanes * kKc), vectors));
-      if (whole == vectors || rest == whole * lanes * kKc) {
+      if (whole == vectors || (whole > 0 && rest == whole * lanes * kKc)) {
         sum_blocks(kernel, args, k, whole, here);
       } else {
         sum_last_blocks(kernel, args, k, whole, here);
@@ -291,7 +293,7 @@ bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
   if (is_packed_rows_times_columns(kernel, args)) return packed_rows_bytes(kernel, args);
   const bool column = kernel.parts > 1 && !is_dot_product(kernel, args);
-  const std::int64_t values = column ? args.k + args.m : kRound + 2 * kMaxLanes;
+  const std::int64_t values = column ? args.k + args.m : kRound + kMaxLastSums;
   return round_up(kernel.parts * values * size_of(kernel.dtype), 64);
 }
 
