@@ -8,18 +8,26 @@
 namespace hotloops {
 namespace {
 
-// Sums of a few rows and vectors of columns.
+// Sums of a few rows and vectors of columns, or of more rows and one vector.
 constexpr std::int64_t kMaxColumnBytes = std::int64_t{kColumnsRows} * kColumnsVectors * 64;
+static_assert(kMaxColumnBytes >= std::int64_t{kPackedRows} * 64);
 
 // Blocks of k whose sums are kept until they are added in order.
 constexpr std::int64_t kRound = 4096;
 // The last ones come in two vectors at most.
 constexpr std::int64_t kMaxLastSums = std::int64_t{2} * kMaxLanes;
 
-bool is_dot_product(const Kernel& kernel, const MatmulArgs& args) {
-  return kernel.dots->block_sums[0] != nullptr && args.m == 1 && args.n == kernel.parts &&
-         args.k > 0 && args.a.col_stride == 1 && args.b.row_stride == 1 &&
-         args.epilogue.is_trivial();
+// Whether a dot product for each element of C is the least work: a vector of blocks of k takes the
+// time of kKc values of a chain in `columns`, where as many rows go on together.
+bool are_few(const Kernel& kernel, const MatmulArgs& args) {
+  const std::int64_t vectors = args.m * args.n * ceil_div(args.k, kernel.dots->lanes * kKc);
+  return args.m * args.n == 1 || vectors * kKc < ceil_div(args.m, kColumnsRows) * args.k;
+}
+
+bool are_single_dot_products(const Kernel& kernel, const MatmulArgs& args) {
+  return kernel.dots->block_sums[0] != nullptr && args.k > 0 && args.a.col_stride == 1 &&
+         args.b.row_stride == 1 && args.epilogue.is_trivial() &&
+         (kernel.parts == 1 ? are_few(kernel, args) : args.m == 1 && args.n == kernel.parts);
 }
 
 // What all rows of A take as panels of `packed_rows`, one for each block of k.
@@ -41,54 +49,71 @@ int most_packed_panels(const Kernel& kernel, const MatmulArgs& args) {
 // are read again for each vector of columns.
 bool is_packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
   const DotKernels& dots = *kernel.dots;
-  return dots.packed_lanes > 0 && kernel.parts == 1 && !args.narrows() && args.c.col_stride == 1 &&
+  return dots.packed_lanes > 0 && kernel.parts == 1 && !kernel.panels.always && !args.narrows() &&
          args.m >= dots.least_packed_rows && args.n >= dots.packed_lanes &&
          args.m <= std::int64_t{dots.packed_rows} * most_packed_panels(kernel, args) &&
          packed_rows_bytes(kernel, args) <= cache_sizes().l2 / 2;
 }
 
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
-  if (args.b.row_stride != 1) return false;
+  // Short columns are transposed into panels in less time than it takes to begin here.
+  const bool worthwhile = args.k >= 16 || (args.k > 1 && args.m < kColumnsRows);
+  if (args.b.row_stride != 1 || !worthwhile) return false;
   if (is_packed_rows_times_columns(kernel, args)) return true;
-  return args.m <= kernel.dots->most_rows && args.n >= kernel.dots->lanes &&
-         (args.c.col_stride == 1 || !args.narrows()) &&
-         (kernel.dots->any_company || args.n % kernel.dots->lanes == 0);
+  const DotKernels& dots = *kernel.dots;
+  return args.m <= dots.most_rows && (args.c.col_stride == 1 || !args.narrows()) &&
+         (args.n < dots.lanes ? dots.few_columns[0] != nullptr
+                              : dots.any_company || args.n % dots.lanes == 0);
 }
 
-// Some rows of A, from row i on, times vectors of columns from j on.
-void run_columns(const Kernel& kernel, const MatmulArgs& args, std::int64_t i, std::int64_t rows,
-                 std::int64_t j, int vectors) {
+// The elements of C from row i and column j on, by a kernel that stores rows of `width` sums.
+struct Elements {
+  std::int64_t i, rows;
+  std::int64_t j, cols;
+  std::int64_t width;
+};
+
+void run_columns(void (*run)(const Columns&), const Kernel& kernel, const MatmulArgs& args,
+                 const Elements& elements, const ConstView& a) {
+  const auto [i, rows, j, cols, width] = elements;
   const DType dtype = kernel.dtype;
   const ConstView b = from(args.b, 0, j, kernel.b_type);
-  const std::int64_t cols = std::int64_t{vectors} * kernel.dots->lanes;
   const std::int64_t in_c = i * args.c.row_stride + j * args.c.col_stride;
   void* c = at(args.c.data, in_c, args.c_type(kernel));
   Epilogue epilogue = from(args.epilogue, j, in_c, dtype);
-  // Sums that are to be narrowed, or whose columns are not side by side in C.
-  const bool aside = args.narrows() || args.c.col_stride != 1;
+  // Sums that are to be narrowed, or whose columns are not side by side in C, or fill no vector.
+  const bool aside = args.narrows() || args.c.col_stride != 1 || cols < width;
   alignas(64) std::byte sums[kMaxColumnBytes];
   alignas(64) std::byte residual[kMaxColumnBytes];
+  alignas(64) std::byte bias[kMaxColumnBytes / kColumnsRows];
   if (aside && epilogue.residual != nullptr) {
+    std::ranges::fill(residual, std::byte{});
     const ConstView in_place{epilogue.residual, args.c.row_stride, args.c.col_stride};
-    pack(element_type(dtype), piece_of(in_place, rows, cols, residual), cols);
+    pack(element_type(dtype), piece_of(in_place, rows, cols, residual), width);
     epilogue.residual = residual;
   }
-  kernel.dots->columns[rows - 1][vectors - 1]({.k = args.k,
-                                               .a = from(args.a, i, 0, kernel.a_type).data,
-                                               .a_row_stride = args.a.row_stride,
-                                               .a_col_stride = args.a.col_stride,
-                                               .b = b.data,
-                                               .b_col_stride = b.col_stride,
-                                               .c = aside ? sums : c,
-                                               .c_stride = aside ? cols : args.c.row_stride,
-                                               .epilogue = epilogue,
-                                               .swapped = args.swapped});
+  if (cols < width && epilogue.bias != nullptr) {
+    std::ranges::fill(bias, std::byte{});
+    pack(element_type(dtype), piece_of({epilogue.bias, 0, 1}, 1, cols, bias), width);
+    epilogue.bias = bias;
+  }
+  run({.k = args.k,
+       .a = a.data,
+       .a_row_stride = a.row_stride,
+       .a_col_stride = a.col_stride,
+       .b = b.data,
+       .b_col_stride = b.col_stride,
+       .cols = static_cast<int>(cols),
+       .c = aside ? sums : c,
+       .c_stride = aside ? width : args.c.row_stride,
+       .epilogue = epilogue,
+       .swapped = args.swapped});
   for (std::int64_t row = 0; args.narrows() && row < rows; ++row) {
-    args.narrowing.row(cols, at(sums, row * cols, dtype),
+    args.narrowing.row(cols, at(sums, row * width, dtype),
                        at(c, row * args.c.row_stride, args.narrowing.type));
   }
   if (aside && !args.narrows()) {
-    copy_piece(element_type(dtype), piece_of({sums, cols, 1}, rows, cols, c), args.c.row_stride,
+    copy_piece(element_type(dtype), piece_of({sums, width, 1}, rows, cols, c), args.c.row_stride,
                args.c.col_stride);
   }
 }
@@ -103,14 +128,24 @@ Range cols_of(const MatmulArgs& args, std::int64_t lanes, Team team) {
 }
 
 void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team) {
-  const std::int64_t lanes = kernel.dots->lanes;
+  const DotKernels& dots = *kernel.dots;
+  const std::int64_t lanes = dots.lanes;
   const Range cols = cols_of(args, lanes, team);
+  // Of no vector: of the columns that there are, fewer.
   const auto run = [&](std::int64_t j, int vectors) {
+    const std::int64_t width = std::max(vectors, 1) * lanes;
     for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
       const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
-      run_columns(kernel, args, i, rows, j, vectors);
+      run_columns(vectors == 0 ? dots.few_columns[rows - 1] : dots.columns[rows - 1][vectors - 1],
+                  kernel, args,
+                  {.i = i, .rows = rows, .j = j, .cols = std::min(width, args.n), .width = width},
+                  from(args.a, i, 0, kernel.a_type));
     }
   };
+  if (args.n < lanes) {
+    if (team.index == 0) run(0, 0);
+    return;
+  }
   const int most = kernel.dots->vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
   std::int64_t j = cols.begin;
   for (; j + most * lanes <= cols.end; j += most * lanes) run(j, most);
@@ -140,17 +175,10 @@ void packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Tea
     const std::int64_t j = std::min(next, args.n - lanes);
     for (std::int64_t panel = 0; panel < panels; ++panel) {
       const Range rows = part(args.m, 1, panels, panel);
-      const std::int64_t in_c = rows.begin * args.c.row_stride + j;
-      kernel.dots->packed[rows.size() - 1]({.k = args.k,
-                                            .a = memory + rows.begin * blocks * row_bytes,
-                                            .a_row_stride = 0,
-                                            .a_col_stride = 0,
-                                            .b = from(args.b, 0, j, kernel.b_type).data,
-                                            .b_col_stride = args.b.col_stride,
-                                            .c = at(args.c.data, in_c, kernel.dtype),
-                                            .c_stride = args.c.row_stride,
-                                            .epilogue = from(args.epilogue, j, in_c, kernel.dtype),
-                                            .swapped = args.swapped});
+      run_columns(
+          kernel.dots->packed[rows.size() - 1], kernel, args,
+          {.i = rows.begin, .rows = rows.size(), .j = j, .cols = lanes, .width = lanes},
+          {.data = memory + rows.begin * blocks * row_bytes, .row_stride = 0, .col_stride = 0});
     }
   }
 }
@@ -270,9 +298,24 @@ void complex_column(const Kernel& kernel, const MatmulArgs& args, Team team, T* 
 }
 
 template <class T>
+void dot_products(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
+  MatmulArgs one = args;
+  one.m = 1;
+  one.n = kernel.parts;
+  for (std::int64_t i = 0; i < args.m; ++i) {
+    for (std::int64_t j = 0; j < args.n; j += kernel.parts) {
+      one.a = from(args.a, i, 0, kernel.a_type);
+      one.b = from(args.b, 0, j, kernel.b_type);
+      one.c.data = at(args.c.data, i * args.c.row_stride + j * args.c.col_stride, kernel.dtype);
+      dot_product(kernel, one, team, memory);
+    }
+  }
+}
+
+template <class T>
 void run(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
-  if (is_dot_product(kernel, args)) {
-    dot_product(kernel, args, team, memory);
+  if (are_single_dot_products(kernel, args)) {
+    dot_products(kernel, args, team, memory);
   } else if (kernel.parts > 1) {
     complex_column(kernel, args, team, memory);
   } else if (is_packed_rows_times_columns(kernel, args)) {
@@ -286,13 +329,13 @@ void run(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
 
 bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
   if (kernel.dots == nullptr || args.packed_b.data != nullptr) return false;
-  return is_dot_product(kernel, args) ||
+  return are_single_dot_products(kernel, args) ||
          (kernel.parts > 1 ? is_complex_column(kernel, args) : is_rows_times_columns(kernel, args));
 }
 
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
   if (is_packed_rows_times_columns(kernel, args)) return packed_rows_bytes(kernel, args);
-  const bool column = kernel.parts > 1 && !is_dot_product(kernel, args);
+  const bool column = kernel.parts > 1 && !are_single_dot_products(kernel, args);
   const std::int64_t values = column ? args.k + args.m : kRound + kMaxLastSums;
   return round_up(kernel.parts * values * size_of(kernel.dtype), 64);
 }

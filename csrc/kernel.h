@@ -123,7 +123,8 @@ struct Columns {
   std::int64_t a_row_stride, a_col_stride;  // unless packed
   const void* b;
   std::int64_t b_col_stride;
-  void* c;
+  int cols;  // whole vectors of them, or fewer than fill one
+  void* c;   // columns that fill no vector have a whole one here, and in the epilogue
   std::int64_t c_stride;
   Epilogue epilogue;
   bool swapped;  // A and B have changed places: see Kernel::commutes
@@ -146,6 +147,8 @@ struct DotKernels {
   // rows), and the kernel for each number of them, one first.
   int vectors[kColumnsRows];
   void (*columns[kColumnsRows][kColumnsVectors])(const Columns&);
+  // The same, by rows - 1, of fewer columns than a vector has lanes; or null.
+  void (*few_columns[kColumnsRows])(const Columns&) = {};
   // One chain for each of some blocks of kKc values that follow each other: of one vector of
   // blocks, and of two.
   void (*block_sums[2])(const void* a, const void* b, void* sums);

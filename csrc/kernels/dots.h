@@ -21,6 +21,15 @@ HOTLOOPS_INLINE typename S::V gather(const T* p, int64_t stride) {
   return v;
 }
 
+template <class S, class T, class Offsets>
+HOTLOOPS_INLINE typename S::V gather_at(const T* p, const Offsets& offsets) {
+  typename S::V v;
+  for (int lane = 0; lane < S::lanes; ++lane) {
+    v[lane] = *reinterpret_cast<const T*>(reinterpret_cast<const char*>(p) + offsets[lane]);
+  }
+  return v;
+}
+
 // The end of `columns`: the sums with the epilogue to C.
 template <class S, int Rows, int Groups>
 HOTLOOPS_INLINE void finish_columns(const Columns& task, const typename S::V (&sum)[Rows][Groups]) {
@@ -95,16 +104,15 @@ HOTLOOPS_INLINE void add_values(const A& a, int ahead, const Transposed<S>& valu
   }
 }
 
-// `Rows` rows of A times Groups * S::lanes columns of B.
-template <class S, int Rows, int Groups, class A>
-HOTLOOPS_INLINE void multiply_columns(const Columns& task) {
+// `Rows` rows of A times Groups * S::lanes columns of B, those of a vector at these offsets.
+template <class S, int Rows, int Groups, class A, class Offsets>
+HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offsets) {
   using T = typename S::T;
   using V = typename S::V;
   constexpr int kDepth = Transposed<S>::kDepth;
   constexpr int kStep = kDepth * kDepth;  // values of k between two looks at pointers
   A a(task);
   const int64_t stride = task.b_col_stride;
-  const RowOffsets offsets(stride * static_cast<int64_t>(sizeof(T)));
   const T* b = static_cast<const T*>(task.b);
   V sum[Rows][Groups] = {};
   for (int64_t k = 0; k < task.k; k += kKc) {
@@ -141,7 +149,7 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task) {
     for (; p < end; ++p) {
 #pragma GCC unroll 4
       for (int g = 0; g < Groups; ++g) {
-        const V values = gather<S>(b + g * S::lanes * stride + p, stride);
+        const V values = gather_at<S>(b + g * S::lanes * stride + p, offsets);
 #pragma GCC unroll 16
         for (int i = 0; i < Rows; ++i) block[i][g] += S::splat(a.at(i, 0)) * values;
       }
@@ -158,21 +166,42 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task) {
   finish_columns<S, Rows, Groups>(task, sum);
 }
 
-template <class S, int Rows, int Groups>
-void columns(const Columns& task) {
+template <class S, int Rows, int Groups, class Offsets>
+HOTLOOPS_INLINE void multiply_rows_in_place(const Columns& task, const Offsets& offsets) {
   using T = typename S::T;
   if (task.a_col_stride == 1) {
-    multiply_columns<S, Rows, Groups, RowsInPlace<T, Rows, true>>(task);
+    multiply_columns<S, Rows, Groups, RowsInPlace<T, Rows, true>>(task, offsets);
   } else {
-    multiply_columns<S, Rows, Groups, RowsInPlace<T, Rows, false>>(task);
+    multiply_columns<S, Rows, Groups, RowsInPlace<T, Rows, false>>(task, offsets);
   }
+}
+
+template <class S>
+HOTLOOPS_INLINE RowOffsets offsets_of(const Columns& task) {
+  return RowOffsets(task.b_col_stride * static_cast<int64_t>(sizeof(typename S::T)));
+}
+
+template <class S, int Rows, int Groups>
+void columns(const Columns& task) {
+  multiply_rows_in_place<S, Rows, Groups>(task, offsets_of<S>(task));
+}
+
+// Fewer columns than a vector has lanes: those left over have the last one again.
+template <class S, int Rows>
+void few_columns(const Columns& task) {
+  LaneOffsets<S> offsets;
+  for (int lane = 0; lane < S::lanes; ++lane) {
+    const int64_t col = lane < task.cols ? lane : task.cols - 1;
+    offsets.bytes[lane] = col * task.b_col_stride * static_cast<int64_t>(sizeof(typename S::T));
+  }
+  multiply_rows_in_place<S, Rows, 1>(task, offsets);
 }
 
 // Rows packed before times one vector of columns. The rows are chains enough: with a second vector
 // eight rows took 5 % longer, and twelve 25 %.
 template <class S, int Rows>
 void packed_columns(const Columns& task) {
-  multiply_columns<S, Rows, 1, PackedRows<typename S::T, Rows>>(task);
+  multiply_columns<S, Rows, 1, PackedRows<typename S::T, Rows>>(task, offsets_of<S>(task));
 }
 
 // Calls add(v, x, y) with the values of a and of b at some next places of the v-th S::lanes of
@@ -220,13 +249,6 @@ void block_sums(const void* a, const void* b, void* sums) {
   }
 }
 
-// Where the blocks that lanes have begin, in bytes.
-template <class S>
-struct BlockOffsets {
-  int64_t bytes[S::lanes];
-  HOTLOOPS_INLINE int64_t operator[](int lane) const { return bytes[lane]; }
-};
-
 // The same of a vector of blocks, or of none, and of fewer values behind it than another one has;
 // the last block may be a short one. Its chain goes on beside all others: one after the other took
 // a third longer, and filling it up more than that.
@@ -242,7 +264,7 @@ void last_block_sums(const void* a, const void* b, int64_t values, void* sums) {
   const int64_t last = (values - 1) / kKc;
   const int64_t depth = values - last * kKc;
   const int64_t common = depth / kDepth * kDepth;
-  BlockOffsets<S> offsets;
+  LaneOffsets<S> offsets;
   for (int64_t lane = 0; lane < S::lanes; ++lane) {
     // Lanes without a block of their own have the first one again.
     offsets.bytes[lane] = lane <= last ? lane * kBlock : 0;
@@ -340,6 +362,8 @@ constexpr DotKernels make_dot_kernels() {
       .most_rows = 2 * kColumnsRows,
       .vectors = {kMost, kMost, kFew, kFew},
       .columns = {},
+      .few_columns = {&few_columns<Narrow, 1>, &few_columns<Narrow, 2>, &few_columns<Narrow, 3>,
+                      &few_columns<Narrow, 4>},
       .block_sums = {&block_sums<Narrow, 1>, &block_sums<Narrow, 2>},
       .last_block_sums = {&last_block_sums<Narrow, 0>, &last_block_sums<Narrow, 1>},
       .complex_block_sums = {&complex_block_sums<Narrow, 1>, &complex_block_sums<Narrow, 2>},

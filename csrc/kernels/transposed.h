@@ -54,6 +54,13 @@ class RowOffsets {
   int64_t odd_[kOdd];
 };
 
+// The same of each lane's row by itself: several may be the same one.
+template <class S>
+struct LaneOffsets {
+  int64_t bytes[S::lanes];
+  HOTLOOPS_INLINE int64_t operator[](int lane) const { return bytes[lane]; }
+};
+
 // The next 16 bytes of S::lanes rows: x[e] has each row's e-th value.
 template <class S>
 struct Transposed {

@@ -326,15 +326,17 @@ void test_drivers_typed() {
   }
   // So many rows that they are packed for these columns, in one panel or two.
   for (const std::int64_t m : {10, 19, 32}) {
-    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, Layout::rows, Layout::columns, Guard::after);
-    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, Layout::columns, Layout::columns, Guard::before);
+    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, {Layout::rows, Layout::columns, Layout::rows},
+                  Guard::after);
+    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, Layout::columns, Guard::before);
   }
   // Rows of C shorter than a vector, several of them in one.
   for (const std::int64_t n : {2, 3, 4, 5, 7, 10, 11}) {
     for (const std::int64_t k : {1, 2, 3, 4, 5, 9}) {
       for (const std::int64_t m : {70, 401}) {
         test_shape<T>(kernels, {m, n, k}, Layout::rows, Guard::after);
-        test_shape<T>(kernels, {m, n, k}, Layout::rows, Layout::columns, Guard::before);
+        test_shape<T>(kernels, {m, n, k}, {Layout::rows, Layout::columns, Layout::rows},
+                      Guard::before);
       }
     }
   }
