@@ -11,6 +11,11 @@
 
 namespace hotloops {
 
+// Whether a panel of A takes the place of the one before, step by step in the last tile of that.
+inline bool packs_in_place(const Kernel& kernel, const ConstView& a) {
+  return kernel.pending_bytes > 0 && a.col_stride == 1;
+}
+
 // A panel of A that is packed while another one is multiplied: a share of it with each tile.
 class PanelInProgress {
  public:
@@ -19,20 +24,27 @@ class PanelInProgress {
                   void* panel, std::int64_t tiles)
       : kernel_(&kernel),
         a_(a),
+        in_place_(packs_in_place(kernel, a)),
         // Whole rows, unless the columns are what lies side by side in memory: then some columns.
         by_rows_(a.row_stride != kernel.parts || a.col_stride == 1),
         rows_(rows),
         kc_(kc),
         length_(by_rows_ ? rows : ceil_div(kc, kernel.panels.k_step)),
         step_(tiles == 0 ? 0 : ceil_div(length_ << kFraction, tiles)),
-        panel_(panel) {}
+        panel_(panel),
+        tiles_(tiles) {}
 
   // Leaves the next row, if it is due and as long as the tile's, to the microkernel, and has it
-  // fetch the one after.
+  // fetch the one after; or all rows, in the last tile.
   void hand_over(Tile& tile) {
     progress_ += step_;
     tile.copy_from = nullptr;
     tile.fetch[0] = nullptr;
+    if (in_place_ && --tiles_ == 0) {
+      handed_over_ = piece(0, length_);
+      done_ = length_;
+      tile.next_a = &handed_over_;
+    }
     if (done_ == length_ || a_.col_stride != 1) return;
     const bool as_it_is = !kernel_->panels.always && kc_ == tile.kc && kc_ % kCopyStep == 0;
     if (as_it_is && done_ < due()) {
@@ -45,7 +57,7 @@ class PanelInProgress {
 
   // Packs what else is due.
   void catch_up() {
-    if (done_ < due()) pack_until(due());
+    if (!in_place_ && done_ < due()) pack_until(due());
   }
   void finish() {
     if (done_ < length_) pack_until(length_);
@@ -58,24 +70,28 @@ class PanelInProgress {
     return at(a_.data, i * a_.row_stride, kernel_->a_type);
   }
 
+  [[nodiscard]] Piece piece(std::int64_t begin, std::int64_t end) const {
+    return {.data = row(begin),
+            .row_stride = a_.row_stride,
+            .col_stride = a_.col_stride,
+            .rows = end - begin,
+            .cols = kc_,
+            .row = begin,
+            .col = 0,
+            .panel = panel_};
+  }
+
   void pack_until(std::int64_t end) {
-    Piece piece{.data = row(done_),
-                .row_stride = a_.row_stride,
-                .col_stride = a_.col_stride,
-                .rows = end - done_,
-                .cols = kc_,
-                .row = done_,
-                .col = 0,
-                .panel = panel_};
+    Piece next = piece(done_, end);
     if (!by_rows_) {
       const std::int64_t step = kernel_->panels.k_step;
-      piece.row = 0;
-      piece.rows = rows_;
-      piece.col = done_ * step;
-      piece.cols = std::min(end * step, kc_) - piece.col;
-      piece.data = at(a_.data, piece.col * a_.col_stride, kernel_->a_type);
+      next.row = 0;
+      next.rows = rows_;
+      next.col = done_ * step;
+      next.cols = std::min(end * step, kc_) - next.col;
+      next.data = at(a_.data, next.col * a_.col_stride, kernel_->a_type);
     }
-    kernel_->panels.pack_a(piece);
+    kernel_->panels.pack_a(next);
     done_ = end;
   }
 
@@ -83,11 +99,14 @@ class PanelInProgress {
 
   const Kernel* kernel_ = nullptr;
   ConstView a_{};
+  bool in_place_ = false;
   bool by_rows_ = true;
   std::int64_t rows_ = 0, kc_ = 0;
   std::int64_t length_ = 0, step_ = 0;
   std::int64_t progress_ = 0, done_ = 0;
   void* panel_ = nullptr;
+  std::int64_t tiles_ = 0;
+  Piece handed_over_{};  // outlives the tile's call
 };
 
 // The rows of a block of B that is used next, fetched stretch by stretch while another is in use.

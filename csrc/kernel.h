@@ -76,6 +76,17 @@ constexpr std::int64_t panel_pitch(DType dtype) { return kKc + (size_of(dtype) =
 // Values that a microkernel copies at a time.
 inline constexpr std::int64_t kCopyStep = 16;
 
+// A rectangle of an operand, and the panel that it becomes a part of: from row `row` and column
+// `col` of the panel on, columns being values of k for A and rows for B. The pieces of a panel come
+// in order, the first from its beginning.
+struct Piece {
+  const void* data;
+  std::int64_t row_stride, col_stride;
+  std::int64_t rows, cols;
+  std::int64_t row = 0, col = 0;
+  void* panel;
+};
+
 // One call of a microkernel: C = or += A B, then the epilogue.
 //
 //      b: kc rows, b_stride apart    c: rows, c_stride apart
@@ -114,6 +125,9 @@ struct Tile {
   const void* copy_from;
   void* copy_to;
   const void* fetch[2];
+  // For kernels that leave something pending: contiguous rows of A, to be packed where this panel
+  // is, the last of whose tiles this is. Null: none.
+  const Piece* next_a = nullptr;
 };
 
 // A few rows of A times columns of B that lie along k, over all of k; C's columns side by side.
@@ -193,17 +207,6 @@ inline constexpr int kOperands = 3;
 
 using RunTile = void (*)(const Tile&);
 
-// A rectangle of an operand, and the panel that it becomes a part of: from row `row` and column
-// `col` of the panel on, columns being values of k for A and rows for B. The pieces of a panel come
-// in order, the first from its beginning.
-struct Piece {
-  const void* data;
-  std::int64_t row_stride, col_stride;
-  std::int64_t rows, cols;
-  std::int64_t row = 0, col = 0;
-  void* panel;
-};
-
 // How a kernel wants its operands packed.
 struct Panels {
   void (*pack_a)(const Piece& piece);
@@ -221,6 +224,8 @@ struct Panels {
   std::int64_t k_step;
   int b_group = 1;
   bool always;  // the kernel reads nothing but panels
+  // But contiguous rows of A, which it takes in place, too, and leaves as a panel in `copy_to`.
+  bool a_in_first_tile = false;
   // Whether the kernel can multiply these two panels, which depends on their values; if not, the
   // kernel's `plain` can. Null: any two.
   bool (*suit)(const void* a_panel, const void* b_panel) = nullptr;

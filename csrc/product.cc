@@ -18,8 +18,9 @@
 // not.
 //
 // Kernels that read nothing but panels (narrow and complex operands, tiles) have A packed between
-// tiles in the same way, and a panel of B before its first tile. Which values a panel cannot hold,
-// they say when it is there; the tile is then the plain kernel's.
+// tiles in the same way, and a panel of B before its first tile; those of tiles pack contiguous
+// rows of A themselves, in a panel's first tile or in the last tile of the one before. Which values
+// a panel cannot hold, they say when it is there; the tile is then the plain kernel's.
 //
 // A C of a narrower type than the sums is written once, with the last block of k. Until then the
 // sums are kept, of some row panels of C: with more of these B is packed less often.
@@ -52,7 +53,8 @@ class Product {
         n_(plan.lead + args.n),
         backwards_(backwards),
         a_panel_(a_panels),
-        next_a_panel_(a_panels + in_lines(kernel_.panels.a_bytes)),
+        next_a_panel_(a_panels +
+                      (packs_in_place(kernel_, args.a) ? 0 : in_lines(kernel_.panels.a_bytes))),
         own_b_panels_(a_panels + 2 * in_lines(kernel_.panels.a_bytes)),
         plain_panels_(a_panels + plan.a_bytes - tail_bytes(kernel_)),
         pending_(a_panels + plan.a_bytes - in_lines(kernel_.pending_bytes)),
@@ -63,7 +65,7 @@ class Product {
     if (kernel_.begin != nullptr) kernel_.begin(pending_);
     for (first_panel_ = 0; first_panel_ < plan_.row_panels; first_panel_ += plan_.group) {
       take_share_of_group();
-      if (!plan_.a_in_place && panels_.size() > 0) {
+      if (!plan_.a_in_place && !packs_in_first_tile() && panels_.size() > 0) {
         panel_of_a(0, panels_.begin, 1, a_panel_).finish();
       }
       const std::int64_t blocks = ceil_div(n_, plan_.nc);
@@ -85,6 +87,10 @@ class Product {
     return {kernel_,     from(args_.a, rows.begin, k, kernel_.a_type),
             rows.size(), std::min(kernel_.kc, args_.k - k),
             packed,      tiles};
+  }
+
+  [[nodiscard]] bool packs_in_first_tile() const {
+    return kernel_.panels.a_in_first_tile && args_.a.col_stride == 1;
   }
 
   void take_share_of_group() {
@@ -124,6 +130,7 @@ class Product {
     in_sight_ = next_block_of_b(b, own, cols);
     for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
       PanelInProgress next = next_panel_of_a(b, panel, cols);
+      a_packed_ = !packs_in_first_tile();
       const bool first =
           panel == panels_.begin && !plan_.b_in_place && args_.packed_b.data == nullptr;
       if (first && shared) {
@@ -147,7 +154,7 @@ class Product {
   // What this thread multiplies after `panel` with block b.
   [[nodiscard]] PanelInProgress next_panel_of_a(const BlockOfB& b, std::int64_t panel,
                                                 Range cols) const {
-    if (plan_.a_in_place) return {};
+    if (plan_.a_in_place || packs_in_first_tile()) return {};
     const std::int64_t tiles = ceil_div(cols.size(), kernel_.nr);
     if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, tiles, next_a_panel_);
     if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, tiles, next_a_panel_);
@@ -238,11 +245,12 @@ class Product {
 
       next.hand_over(tile);
       tile.fetch[1] = in_sight_.to_fetch();
+      const RunTile run_now = take_a(tile, from(args_.a, rows.begin, b.k, kernel_.a_type), run);
       const auto run_here = [&](const Tile& here) {
         if (suit != nullptr && !suit(here.a, here.b)) {
           run_plain(from(args_.a, rows.begin, b.k, kernel_.a_type), in_place, here);
         } else if (kernel_.pending_bytes > 0) {
-          run(here);
+          run_now(here);
         } else {
           run_and_narrow(run, here);
         }
@@ -255,7 +263,21 @@ class Product {
         run_on_scratch(run_here, tile);
       }
       next.catch_up();
+      leave_a(tile);
     }
+  }
+
+  // The kernel for a tile, which is `packed` unless it is the one that packs A.
+  [[nodiscard]] RunTile take_a(Tile& tile, const ConstView& a, RunTile packed) const {
+    if (a_packed_) return packed;
+    tile.a = a.data;
+    tile.copy_to = a_panel_;
+    return kernel_.choose(tile.rows, tile.cols, Operands::in_place);
+  }
+
+  void leave_a(Tile& tile) {
+    if (!a_packed_) tile.a = a_panel_;
+    a_packed_ = true;
   }
 
   // The first panel of the block, of a B that was packed before.
@@ -298,6 +320,7 @@ class Product {
 
   // A tile that the kernel's panels cannot hold, of these operands, by its plain kernel.
   void run_plain(const ConstView& a, ConstView b, Tile tile) {
+    if (tile.next_a != nullptr) kernel_.panels.pack_a(*tile.next_a);
     finish_pending();  // it may be of the same tile of C
     const Kernel& plain = *kernel_.plain;
     const int rows = tile.rows;
@@ -381,6 +404,7 @@ class Product {
   Range panels_{};                // this thread's
   void* a_panel_;                 // the one in use
   void* next_a_panel_;
+  bool a_packed_ = true;     // or its first tile takes it in place
   std::byte* own_b_panels_;  // where none are kept
   std::byte* plain_panels_;
   std::byte* pending_;

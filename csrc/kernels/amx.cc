@@ -71,7 +71,8 @@ void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
       .b_step_bytes = Panels::kStepBytes,
       .k_step = Form::kStep,
       .b_group = kMayNotSuit ? 1 : kBytesOfRows / (Panels::kCols * sizeof(typename Form::T)),
-      .always = true};
+      .always = true,
+      .a_in_first_tile = K::kPacksA};
   if constexpr (kMayNotSuit) kernel.panels.suit = &Form::suit;
   kernel.choose = &K::choose;
   kernel.commutes = commutes<Scheme>();
@@ -80,7 +81,7 @@ void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
   kernel.begin = &begin_product;
   kernel.end = &end_tiles;
   kernel.pending_bytes = sizeof(PendingTile);
-  kernel.finish = &finish_pending<typename K::Sums>;
+  kernel.finish = &K::finish;
   if (break_even > 0) return;
   for (int i = 1; i < kTileShapes; ++i) {
     if (plain[i].panels.always) kernels[i] = kernel;  // the others need not pack

@@ -38,7 +38,7 @@ struct SlicedForm {
   static constexpr int kPieces = static_cast<int>(sizeof(T));
   static constexpr int kTiles = 1;
 
-  explicit SlicedForm(const Piece&) {}
+  static void begin(const Piece&) {}
   void note(const Piece&) {}
 
   HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
@@ -89,7 +89,7 @@ struct SlicedLongForm {
   static constexpr int kPieces = 8;
   static constexpr int kTiles = 1;
 
-  explicit SlicedLongForm(const Piece&) {}
+  static void begin(const Piece&) {}
   void note(const Piece&) {}
 
   HOTLOOPS_INLINE static void a_row(const T* row, int n, char* to) {

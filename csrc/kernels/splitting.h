@@ -32,7 +32,7 @@ class SplitForm {
   static constexpr int kPieces = Pieces;
   static constexpr int kTiles = 2;
 
-  explicit SplitForm(const Piece& piece) {
+  static void begin(const Piece& piece) {
     auto* head = static_cast<PanelHead*>(piece.panel);
     if (piece.row == 0 && piece.col == 0) *head = {.least_minus_1 = ~uint32_t{0}, .largest = 0};
   }

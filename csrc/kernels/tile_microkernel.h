@@ -10,192 +10,31 @@
 // the next tile, when the vector units have nothing to do and C has been fetched. Measured with
 // 144 products a tile, 2304 cycles: adding at once took 1500 cycles more, so 280. (Storing the
 // accumulators is what is slow, once A's panel and B's stream together exceed L1: 1300 of these
-// cycles. Streaming loads of B halve that, and so does vector work in between.)
+// cycles. Streaming loads of B halve that, and so does vector work in between.) The accumulators
+// themselves are stored between the first products of the next tile: one after the other, the unit
+// waited 90 cycles for them, so 18.
+//
+// The next panel of A is packed in the last tile of this one and in its place, each step where one
+// has just been read. Anywhere else it took L1 from the panels in use, however little was packed at
+// a time, and products in six took a tenth longer. (To fetch its rows earlier was no gain, and up
+// to 5 % slower.) Where packing is copying even that is too much, because vector loads share the
+// load buffer with those of tiles, and with too many of them the unit does not see the next step's
+// in time: 32 a step took 24 ns more than 20. There the first tile of a panel loads its tiles from
+// A itself, and stores them: 1 ns a step.
 
 #pragma once
 
 #include "kernel.h"
-#include "kernels/microkernel.h"
-#include "kernels/narrow.h"
-#include "kernels/rows.h"
 #include "kernels/simd.h"
 #include "kernels/tile_panels.h"
+#include "kernels/tile_sums.h"
 #include "kernels/tile_unit.h"
 
 namespace hotloops::HOTLOOPS_ISA {
 
-// A tile whose sums wait for their way to C.
-struct alignas(64) PendingTile {
-  uint32_t sums[8][kTileRows][kTileCols];  // one accumulator after the other
-  Tile tile;
-  bool any;
-  bool plain;  // of full width, without an epilogue
-};
-
-// How 32 x 32 sums lie in four accumulators.
-template <class Sum>
-struct Quarters {
-  using S = Simd<Sum, 64>;
-  static constexpr int kRows = 2 * kTileRows;
-  static constexpr int kCols = 2 * kTileCols;
-
-  // The sums from column `col` of a row on.
-  HOTLOOPS_INLINE static typename S::V load(const PendingTile& pending, int row, int col) {
-    const uint32_t* sums = pending.sums[row / kTileRows * 2 + col / kTileCols][row % kTileRows];
-    return S::load(reinterpret_cast<const Sum*>(sums));
-  }
-};
-
-// How 16 x 16 integers lie in accumulators, each to be shifted by a byte more than the one before.
-template <int Shifts>
-struct Shifted {
-  using S = Simd<uint32_t, 64>;
-  static constexpr int kRows = kTileRows;
-  static constexpr int kCols = kTileCols;
-
-  HOTLOOPS_INLINE static S::V load(const PendingTile& pending, int row, int) {
-    S::V sum = S::load(pending.sums[0][row]);
-#pragma GCC unroll 4
-    for (int i = 1; i < Shifts; ++i) sum += S::load(pending.sums[i][row]) << (8 * i);
-    return sum;
-  }
-};
-
-// The same for 64 bits. Of the upper four shifts' sums, 32 bits are left.
-template <>
-struct Shifted<8> {
-  using S = Simd<uint64_t, 64>;
-  static constexpr int kRows = kTileRows;
-  static constexpr int kCols = kTileCols;
-
-  HOTLOOPS_INLINE static S::V load(const PendingTile& pending, int row, int col) {
-    using Half = Simd<uint32_t, 32>;
-    S::V sum = {};
-    Half::V high = {};
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const Half::V low = Half::load(&pending.sums[i][row][col]);
-      sum += __builtin_convertvector(low, S::V) << (8 * i);
-      high += Half::load(&pending.sums[i + 4][row][col]) << (8 * i);
-    }
-    return sum + (__builtin_convertvector(high, S::V) << 32);
-  }
-};
-
-// f(format) with the format that sums of S are narrowed to.
-template <class S, class F>
-HOTLOOPS_INLINE void with_format(ElementType type, F f) {
-  if constexpr (kIsReal<typename S::T>) {
-    if (type == ElementType::bf16) return f(Half<S, BFloat16>{});
-    f(Half<S, Float16>{});
-  } else {
-    if (type == ElementType::i16) return f(SmallInteger<int16_t, S>{});
-    f(SmallInteger<int8_t, S>{});
-  }
-}
-
-// Most tiles: of full width, and to be stored as they are, or added to C.
-template <class Sums, bool Accumulate>
-HOTLOOPS_INLINE void finish_whole_rows(const PendingTile& pending, int row, int end) {
-  using S = typename Sums::S;
-  auto* c = static_cast<typename S::T*>(pending.tile.c) + row * pending.tile.c_stride;
-  for (; row < end; ++row, c += pending.tile.c_stride) {
-#pragma GCC unroll 2
-    for (int j = 0; j < Sums::kCols; j += S::lanes) {
-      const typename S::V sums = Sums::load(pending, row, j);
-      S::store(c + j, Accumulate ? S::load(c + j) + sums : sums);
-    }
-  }
-}
-
-// The last block of k of those that are narrowed.
-template <class Sums, class To, bool Accumulate>
-HOTLOOPS_INLINE void narrow_whole_rows(const PendingTile& pending, int row, int end) {
-  using S = typename Sums::S;
-  const Tile& tile = pending.tile;
-  const auto* c = static_cast<const typename S::T*>(tile.c) + row * tile.c_stride;
-  auto* to = static_cast<typename To::T*>(tile.narrow_c) + row * tile.narrow_c_stride;
-  for (; row < end; ++row, c += tile.c_stride, to += tile.narrow_c_stride) {
-#pragma GCC unroll 2
-    for (int j = 0; j < Sums::kCols; j += S::lanes) {
-      const typename S::V sums = Sums::load(pending, row, j);
-      To::store(to + j, Accumulate ? S::load(c + j) + sums : sums);
-    }
-  }
-}
-
-// Any tile.
-template <class Sums>
-[[gnu::noinline]] void finish_any_rows(const PendingTile& pending, int row, int end) {
-  using S = typename Sums::S;
-  using T = typename S::T;
-  using V = typename S::V;
-  const Tile& tile = pending.tile;
-  const Epilogue& epilogue = tile.epilogue;
-  for (; row < end; ++row) {
-    const int64_t in_c = row * tile.c_stride;
-    const T* c = static_cast<const T*>(tile.c) + in_c;
-    T wide[Sums::kCols];
-    T* to = tile.narrow_c == nullptr ? static_cast<T*>(tile.c) + in_c : wide;
-    for (int j = 0; j < tile.cols; j += S::lanes) {
-      V value = Sums::load(pending, row, j);
-      const int n = tile.cols - j < S::lanes ? tile.cols - j : S::lanes;
-      const auto add = [&](const void* row_of_it) HOTLOOPS_LAMBDA_INLINE {
-        const T* from = static_cast<const T*>(row_of_it) + j;
-        return (n == S::lanes ? S::load(from) : S::load_first(n, from, V{})) + value;
-      };
-      if (tile.accumulate) value = add(c);
-      if constexpr (kIsReal<T>) {
-        if (epilogue.bias != nullptr) value = add(epilogue.bias);
-        if (epilogue.residual != nullptr) {
-          value = add(static_cast<const T*>(epilogue.residual) + in_c);
-        }
-        if (epilogue.activation == Activation::relu) value = relu<S>(value);
-      }
-      if (n == S::lanes) {
-        S::store(to + j, value);
-      } else {
-        S::store_first(n, to + j, value);
-      }
-    }
-    if constexpr (kIsReal<T>) {
-      if (epilogue.activation > Activation::relu) {
-        activate_row<S>(epilogue.activation, tile.cols, to, to);
-      }
-    }
-    if (tile.narrow_c == nullptr) continue;
-    with_format<S>(tile.narrow_type, [&]<class To>(To) {
-      auto* narrow_c = static_cast<typename To::T*>(tile.narrow_c) + row * tile.narrow_c_stride;
-      convert_row<S, To>(tile.cols, wide, narrow_c);
-    });
-  }
-}
-
-template <class Sums>
-HOTLOOPS_INLINE void finish_rows(const PendingTile& pending, int row, int end) {
-  const Tile& tile = pending.tile;
-  if (!pending.plain) return finish_any_rows<Sums>(pending, row, end);
-  if (tile.narrow_c != nullptr) {
-    return with_format<typename Sums::S>(
-        tile.narrow_type, [&]<class To>(To) HOTLOOPS_LAMBDA_INLINE {
-          if (tile.accumulate) return narrow_whole_rows<Sums, To, true>(pending, row, end);
-          narrow_whole_rows<Sums, To, false>(pending, row, end);
-        });
-  }
-  if (tile.accumulate) return finish_whole_rows<Sums, true>(pending, row, end);
-  finish_whole_rows<Sums, false>(pending, row, end);
-}
-
 inline void begin_product(void* pending_tile) {
   begin_tiles();
   static_cast<PendingTile*>(pending_tile)->any = false;
-}
-
-template <class Sums>
-void finish_pending(void* pending_tile) {
-  PendingTile& pending = *static_cast<PendingTile*>(pending_tile);
-  if (pending.any) finish_rows<Sums>(pending, 0, pending.tile.rows);
-  pending.any = false;
 }
 
 // One addition of vectors. Measured: without any floating-point work of the vector units, storing
@@ -207,54 +46,66 @@ HOTLOOPS_INLINE void keep_awake() {
   asm volatile("" ::"v"(v));
 }
 
-// Clears the accumulators and runs step(a, b) for all steps of a tile, a pair of the panels'
-// each.
-template <class Form, class Step>
-HOTLOOPS_INLINE void each_step(const Tile& tile, Step step) {
-  constexpr int64_t kStepBytes = TilePanels<Form>::kStepBytes;
-  const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
-  const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
-  tile_zero<0>();
-  tile_zero<1>();
-  tile_zero<2>();
-  tile_zero<3>();
-  for (int64_t k = 0; k < tile.kc; k += Form::kStep) {
-    keep_awake();
-    step(a, b);
-    a += kStepBytes;
-    b += kStepBytes;
+// What is done between the steps of a tile, a share after each: the pending tile is finished, lines
+// of C are fetched, and the next panel of A is packed.
+template <class Sums, class Form>
+class BetweenSteps {
+ public:
+  HOTLOOPS_INLINE explicit BetweenSteps(const Tile& tile)
+      : tile_(tile),
+        pending_(*static_cast<PendingTile*>(tile.pending)),
+        rows_pending_(pending_.any ? pending_.tile.rows : 0) {
+    const bool narrows = tile.narrow_c != nullptr && !tile.accumulate;
+    c_ = static_cast<const char*>(narrows ? tile.narrow_c : tile.c);
+    c_stride_ = narrows ? tile.narrow_c_stride * size_of(tile.narrow_type) : tile.c_stride * kSize;
+    straddles_ = reinterpret_cast<uintptr_t>(c_) % 64 != 0;
+    const int steps = static_cast<int>((tile.kc + Form::kStep - 1) / Form::kStep);
+    rows_a_step_ = (Sums::kRows - 1 + steps) / (steps == 0 ? 1 : steps);
+    if (tile.next_a != nullptr) Form::begin(*tile.next_a);
   }
-}
 
-// The same, and between the steps the pending tile is finished.
-template <class Sums, class Form, class Multiply>
-HOTLOOPS_INLINE void run_steps(const Tile& tile, Multiply multiply) {
-  const PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
-  const bool narrows = tile.narrow_c != nullptr && !tile.accumulate;
-  const char* c = static_cast<const char*>(narrows ? tile.narrow_c : tile.c);
-  constexpr int64_t kSize = sizeof(typename Sums::S::T);
-  const int64_t c_stride =
-      narrows ? tile.narrow_c_stride * size_of(tile.narrow_type) : tile.c_stride * kSize;
-  const int steps = static_cast<int>((tile.kc + Form::kStep - 1) / Form::kStep);
-  const int rows_pending = pending.any ? pending.tile.rows : 0;
-  // By the step: rows of the pending tile, and rows of C to be fetched.
-  const int rows_a_step = (Sums::kRows - 1 + steps) / (steps == 0 ? 1 : steps);
-  int row = 0;
-  each_step<Form>(tile, [&](const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE {
-    const int end = row + rows_a_step;
-    if (row < rows_pending) {
-      finish_rows<Sums>(pending, row, end < rows_pending ? end : rows_pending);
+  HOTLOOPS_INLINE void run() {
+    const int end = row_ + rows_a_step_;
+    if (row_ < rows_pending_) {
+      finish_rows<Sums>(pending_, row_, end < rows_pending_ ? end : rows_pending_);
     }
-    for (; row < end && row < tile.rows; ++row) {
-      for (int byte = 0; byte < kSize * Sums::kCols; byte += 64) __builtin_prefetch(c + byte);
-      __builtin_prefetch(c + kSize * Sums::kCols - 1);
-      c += c_stride;
+    for (; row_ < end && row_ < tile_.rows; ++row_) {
+      for (int byte = 0; byte < kSize * Sums::kCols; byte += 64) __builtin_prefetch(c_ + byte);
+      if (straddles_) __builtin_prefetch(c_ + kSize * Sums::kCols - 1);
+      c_ += c_stride_;
     }
-    row = end;
-    multiply(a, b);
-  });
-  if (steps == 0 && rows_pending > 0) finish_rows<Sums>(pending, 0, rows_pending);
-}
+    row_ = end;
+  }
+
+  // One of so many parts of A's next panel's step at k, where this one's has been read.
+  template <int Part, int Parts>
+  HOTLOOPS_INLINE void pack(int64_t k) {
+    if (tile_.next_a == nullptr || k >= tile_.next_a->cols) return;
+    Panels::template pack_a_step<Part, Parts>(form_, *tile_.next_a, k);
+  }
+
+  // The rest, from that step of A's next panel on.
+  HOTLOOPS_INLINE void finish(int64_t k) {
+    if (row_ < rows_pending_) finish_rows<Sums>(pending_, row_, rows_pending_);
+    if (tile_.next_a == nullptr) return;
+    for (; k < tile_.next_a->cols; k += Form::kStep) pack<0, 1>(k);
+    form_.note(*tile_.next_a);
+  }
+
+ private:
+  using Panels = TilePanels<Form>;
+  static constexpr int64_t kSize = sizeof(typename Sums::S::T);
+
+  const Tile& tile_;
+  const PendingTile& pending_;
+  int rows_pending_;
+  int row_ = 0;
+  int rows_a_step_;
+  const char* c_;
+  int64_t c_stride_;
+  bool straddles_;  // its rows begin within lines
+  Form form_;
+};
 
 template <class Sums>
 HOTLOOPS_INLINE void leave_pending(const Tile& tile) {
@@ -264,6 +115,55 @@ HOTLOOPS_INLINE void leave_pending(const Tile& tile) {
   pending.plain = tile.cols == Sums::kCols && tile.epilogue.is_trivial();
 }
 
+// A's tiles, step by step: of a panel.
+template <class Form>
+class TilesOfA {
+ public:
+  static constexpr bool kPacks = false;
+
+  HOTLOOPS_INLINE explicit TilesOfA(const Tile& tile)
+      : tiles_(static_cast<const char*>(tile.a) + sizeof(PanelHead)) {}
+
+  HOTLOOPS_INLINE void next_step() { tiles_ += TilePanels<Form>::kStepBytes; }
+
+  template <int Register, int RowTile>
+  HOTLOOPS_INLINE void load(int piece) const {
+    tile_load<Register>(tiles_ + kTileBytes * (2 * piece + RowTile));
+  }
+
+ private:
+  const char* tiles_;
+};
+
+// Of contiguous rows as they lie in memory, which become the panel `copy_to`.
+template <class Form>
+class RowsOfA {
+ public:
+  static constexpr bool kPacks = true;
+
+  HOTLOOPS_INLINE explicit RowsOfA(const Tile& tile)
+      : rows_(static_cast<const char*>(tile.a)),
+        stride_(tile.a_row_stride * kSize),
+        tiles_(static_cast<char*>(tile.copy_to) + sizeof(PanelHead)) {}
+
+  HOTLOOPS_INLINE void next_step() {
+    rows_ += Form::kStep * kSize;
+    tiles_ += TilePanels<Form>::kStepBytes;
+  }
+
+  template <int Register, int RowTile>
+  HOTLOOPS_INLINE void load(int) const {
+    tile_load_rows<Register>(rows_ + stride_ * RowTile * kTileRows, stride_);
+    tile_store<Register>(tiles_ + RowTile * kTileBytes);
+  }
+
+ private:
+  static constexpr int64_t kSize = sizeof(typename Form::T);
+  const char* rows_;
+  int64_t stride_;
+  char* tiles_;
+};
+
 // 32 x 32, or half of it in either direction. Scheme has
 //   Form    of the operands (see tile_panels.h)
 //   Dot     the instruction
@@ -272,46 +172,113 @@ HOTLOOPS_INLINE void leave_pending(const Tile& tile) {
 template <class Scheme>
 class QuarteredKernel {
  public:
+  using Form = typename Scheme::Form;
   using Sums = Quarters<typename Scheme::Sum>;
 
-  static RunTile choose(int rows, int cols, Operands) {
-    if (rows > kTileRows) return cols > kTileCols ? &run<2, 2> : &run<2, 1>;
-    return cols > kTileCols ? &run<1, 2> : &run<1, 1>;
+  // Where an operand is what a tile's rows are made of, A is taken as it lies in memory, too, and
+  // left in the panel `copy_to` for the tiles to come: that is what packing it takes.
+  static constexpr bool kPacksA = requires { Form::kAsItIs; };
+
+  static RunTile choose(int rows, int cols, Operands operands) {
+    if constexpr (kPacksA) {
+      if (operands == Operands::in_place) return choose<RowsOfA<Form>>(rows, cols);
+    }
+    return choose<TilesOfA<Form>>(rows, cols);
+  }
+
+  static void finish(void* pending_tile) {
+    PendingTile& pending = *static_cast<PendingTile*>(pending_tile);
+    if (!pending.any) return;
+    take_all(pending);
+    finish_rows<Sums>(pending, 0, pending.tile.rows);
+    pending.any = false;
   }
 
  private:
-  template <int RowTiles, int ColTiles>
+  using Panels = TilePanels<Form>;
+  using Dot = typename Scheme::Dot;
+
+  template <class A>
+  static RunTile choose(int rows, int cols) {
+    if (rows > kTileRows) return cols > kTileCols ? &run<A, 2, 2> : &run<A, 2, 1>;
+    return cols > kTileCols ? &run<A, 1, 2> : &run<A, 1, 1>;
+  }
+
+  template <class A, int RowTiles, int ColTiles>
   static void run(const Tile& tile) {
-    run_steps<Sums, typename Scheme::Form>(
-        tile, [](const char* a, const char* b)
-                  HOTLOOPS_LAMBDA_INLINE { products<RowTiles, ColTiles, 0>(a, b); });
+    if constexpr (A::kPacks) {
+      if (tile.rows % kTileRows != 0 || tile.kc % Form::kStep != 0) {
+        Panels::pack_a({.data = tile.a,
+                        .row_stride = tile.a_row_stride,
+                        .col_stride = 1,
+                        .rows = tile.rows,
+                        .cols = tile.kc,
+                        .panel = tile.copy_to});
+        Tile packed = tile;
+        packed.a = tile.copy_to;
+        return run<TilesOfA<Form>, RowTiles, ColTiles>(packed);
+      }
+    }
     PendingTile& pending = *static_cast<PendingTile*>(tile.pending);
-    tile_store<0>(pending.sums[0]);
-    if constexpr (ColTiles > 1) tile_store<1>(pending.sums[1]);
-    if constexpr (RowTiles > 1) tile_store<2>(pending.sums[2]);
-    if constexpr (RowTiles > 1 && ColTiles > 1) tile_store<3>(pending.sums[3]);
+    BetweenSteps<Sums, Form> between(tile);
+    A a(tile);
+    const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
+    if (tile.kc == 0) {
+      take_all(pending);
+    } else {
+      products<RowTiles, ColTiles, true>(a, b, 0, pending, between);
+      between.run();
+    }
+    int64_t k = Form::kStep;
+    for (; k < tile.kc; k += Form::kStep) {
+      keep_awake();
+      a.next_step();
+      b += Panels::kStepBytes;
+      products<RowTiles, ColTiles, false>(a, b, k, pending, between);
+      between.run();
+    }
+    between.finish(k - Form::kStep);
     leave_pending<Sums>(tile);
   }
 
-  template <int RowTiles, int ColTiles, int I>
-  HOTLOOPS_INLINE static void products(const char* a, const char* b) {
+  // The sums of the tile before, and a new one.
+  template <int Accumulator>
+  HOTLOOPS_INLINE static void take(PendingTile& pending) {
+    tile_store<Accumulator>(pending.sums[Accumulator]);
+    tile_zero<Accumulator>();
+  }
+  HOTLOOPS_INLINE static void take_all(PendingTile& pending) {
+    take<0>(pending);
+    take<1>(pending);
+    take<2>(pending);
+    take<3>(pending);
+  }
+
+  template <int RowTiles, int ColTiles, bool First, int I = 0, class A>
+  HOTLOOPS_INLINE static void products(const A& a, const char* b, int64_t k, PendingTile& pending,
+                                       BetweenSteps<Sums, Form>& between) {
     constexpr Pieces kNow = Scheme::kOrder[I];
     constexpr Pieces kBefore = Scheme::kOrder[I == 0 ? 0 : I - 1];
-    if constexpr (I == 0 || kBefore.a != kNow.a) {
-      tile_load<4>(a + kTileBytes * 2 * kNow.a);
-      if constexpr (RowTiles > 1) tile_load<5>(a + kTileBytes * (2 * kNow.a + 1));
-    }
-    if constexpr (I == 0 || kBefore.b != kNow.b) {
-      tile_stream<6>(b + kTileBytes * 2 * kNow.b);
-      if constexpr (ColTiles > 1) tile_stream<7>(b + kTileBytes * (2 * kNow.b + 1));
-    }
-    using Dot = typename Scheme::Dot;
+    constexpr bool kLoadA = I == 0 || kBefore.a != kNow.a;
+    constexpr bool kLoadB = I == 0 || kBefore.b != kNow.b;
+    constexpr bool kTake = First && I == 0;
+    if constexpr (kLoadA) a.template load<4, 0>(kNow.a);
+    if constexpr (kLoadB) tile_stream<6>(b + kTileBytes * 2 * kNow.b);
+    if constexpr (kTake) take<0>(pending);
     Dot::template run<0, 4, 6>();
+    if constexpr (kLoadA && RowTiles > 1) a.template load<5, 1>(kNow.a);
+    if constexpr (kTake) take<2>(pending);
     if constexpr (RowTiles > 1) Dot::template run<2, 5, 6>();
+    if constexpr (kLoadB && ColTiles > 1) tile_stream<7>(b + kTileBytes * (2 * kNow.b + 1));
+    if constexpr (kTake) take<1>(pending);
     if constexpr (ColTiles > 1) Dot::template run<1, 4, 7>();
+    if constexpr (kTake) take<3>(pending);
     if constexpr (RowTiles > 1 && ColTiles > 1) Dot::template run<3, 5, 7>();
-    if constexpr (I + 1 < sizeof Scheme::kOrder / sizeof(Pieces)) {
-      products<RowTiles, ColTiles, I + 1>(a, b);
+    constexpr int kProducts = sizeof Scheme::kOrder / sizeof(Pieces);
+    // Where the step before has been read.
+    if constexpr (!First) between.template pack<I, kProducts>(k - Form::kStep);
+    if constexpr (I + 1 < kProducts) {
+      products<RowTiles, ColTiles, First, I + 1>(a, b, k, pending, between);
     }
   }
 };
@@ -321,21 +288,55 @@ template <class Scheme>
 class ShiftedKernel {
  public:
   using Sums = Shifted<Scheme::kShifts>;
+  static constexpr bool kPacksA = false;
 
   static RunTile choose(int, int, Operands) { return &run; }
 
+  static void finish(void* pending_tile) {
+    PendingTile& pending = *static_cast<PendingTile*>(pending_tile);
+    if (pending.any) finish_rows<Sums>(pending, 0, pending.tile.rows);
+    pending.any = false;
+  }
+
  private:
+  using Form = typename Scheme::Form;
+
   static void run(const Tile& tile) {
-    run_steps<Sums, typename Scheme::Form>(
-        tile, [](const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE { Scheme::multiply(a, b); });
+    constexpr bool kTwice = Scheme::kShifts > 4;
+    BetweenSteps<Sums, Form> between(tile);
+    each_step(tile, [&](int64_t k, const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE {
+      between.run();
+      Scheme::multiply(a, b);
+      if constexpr (!kTwice) between.template pack<0, 1>(k);
+    });
     store(tile, 0);
-    if constexpr (Scheme::kShifts > 4) {
-      each_step<typename Scheme::Form>(tile,
-                                       [](const char* a, const char* b)
-                                           HOTLOOPS_LAMBDA_INLINE { Scheme::multiply_high(a, b); });
+    if constexpr (kTwice) {
+      each_step(tile, [&](int64_t k, const char* a, const char* b) HOTLOOPS_LAMBDA_INLINE {
+        Scheme::multiply_high(a, b);
+        between.template pack<0, 1>(k);
+      });
       store(tile, 4);
     }
+    between.finish((tile.kc + Form::kStep - 1) / Form::kStep * Form::kStep);
     leave_pending<Sums>(tile);
+  }
+
+  // Clears the accumulators and runs step(k, a, b) for all steps of a tile, a pair of the panels'
+  // each.
+  template <class Step>
+  HOTLOOPS_INLINE static void each_step(const Tile& tile, Step step) {
+    const char* a = static_cast<const char*>(tile.a) + sizeof(PanelHead);
+    const char* b = static_cast<const char*>(tile.b) + sizeof(PanelHead);
+    tile_zero<0>();
+    tile_zero<1>();
+    tile_zero<2>();
+    tile_zero<3>();
+    for (int64_t k = 0; k < tile.kc; k += Form::kStep) {
+      keep_awake();
+      step(k, a, b);
+      a += TilePanels<Form>::kStepBytes;
+      b += TilePanels<Form>::kStepBytes;
+    }
   }
 
   HOTLOOPS_INLINE static void store(const Tile& tile, int shift) {

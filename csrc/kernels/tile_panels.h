@@ -48,32 +48,32 @@ class TilePanels {
   static constexpr int64_t kStepBytes = Form::kPieces * Form::kTiles * kTileBytes;
 
   static void pack_a(const Piece& piece) {
-    Form form(piece);
+    Form::begin(piece);
+    Form form;
     alignas(64) T rows[Form::kTiles * kTileRows * kPitch];
-    for (int64_t k = 0; k < piece.cols; k += Form::kStep) {
-      const int64_t depth = piece.cols - k < Form::kStep ? piece.cols - k : Form::kStep;
-      char* step = steps(piece.panel) + (piece.col + k) / Form::kStep * kStepBytes;
-      const T* from = static_cast<const T*>(piece.data) + k * piece.col_stride;
-      int64_t stride = piece.row_stride;
-      if (piece.col_stride != 1) {
-        copy(from, piece, piece.rows, depth, rows);
-        from = rows;
-        stride = kPitch;
-      }
-      for (int64_t i = piece.row; i < piece.row + piece.rows; ++i, from += stride) {
-        // The row after next is packed with the next tile.
-        for (int64_t byte = 0; byte < kStepRowBytes; byte += 64) {
-          __builtin_prefetch(reinterpret_cast<const char*>(from + 2 * stride) + byte);
-        }
-        form.a_row(from, static_cast<int>(depth),
-                   step + i / kTileRows * kTileBytes + i % kTileRows * kTileRowBytes);
+    const T* from = static_cast<const T*>(piece.data);
+    for (int64_t k = 0; k < piece.cols; k += Form::kStep, from += Form::kStep * piece.col_stride) {
+      if (piece.col_stride == 1) {
+        pack_a_step<0, 1>(form, piece, k);
+      } else {
+        copy(from, piece, piece.rows, depth_at(piece, k), rows);
+        pack_rows(form, piece, k, rows, kPitch, 0, piece.rows);
       }
     }
     form.note(piece);
   }
 
+  // Of a piece whose rows are contiguous the step at k, or one of so many parts of it.
+  template <int Part, int Parts>
+  HOTLOOPS_INLINE static void pack_a_step(Form& form, const Piece& piece, int64_t k) {
+    const T* from = static_cast<const T*>(piece.data) + k;
+    pack_rows(form, piece, k, from, piece.row_stride, piece.rows * Part / Parts,
+              piece.rows * (Part + 1) / Parts);
+  }
+
   static void pack_b(const Piece& piece) {
-    Form form(piece);
+    Form::begin(piece);
+    Form form;
     alignas(64) T rows[Form::kStep * kPitch];
     const T* from = static_cast<const T*>(piece.data);
     char* step = steps(piece.panel) + piece.row / Form::kStep * kStepBytes;
@@ -117,6 +117,21 @@ class TilePanels {
   static constexpr int64_t kPitch = Form::kStep + 16 / static_cast<int>(sizeof(T));
 
   static char* steps(void* panel) { return static_cast<char*>(panel) + sizeof(PanelHead); }
+
+  static int64_t depth_at(const Piece& piece, int64_t k) {
+    return piece.cols - k < Form::kStep ? piece.cols - k : Form::kStep;
+  }
+
+  HOTLOOPS_INLINE static void pack_rows(Form& form, const Piece& piece, int64_t k, const T* from,
+                                        int64_t stride, int64_t begin, int64_t end) {
+    const auto depth = static_cast<int>(depth_at(piece, k));
+    char* step = steps(piece.panel) + (piece.col + k) / Form::kStep * kStepBytes;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t i = piece.row + row;
+      form.a_row(from + row * stride, depth,
+                 step + i / kTileRows * kTileBytes + i % kTileRows * kTileRowBytes);
+    }
+  }
 
   static void pack_step(Form& form, const T* rows, int64_t stride, int depth, int cols, char* to) {
     for (int col = 0; col < cols; col += kTileCols, to += kTileBytes) {
@@ -180,8 +195,9 @@ struct WholeForm {
   static constexpr int kStep = kTileRowBytes / static_cast<int>(sizeof(T));
   static constexpr int kPieces = 1;
   static constexpr int kTiles = 2;
+  static constexpr bool kAsItIs = true;
 
-  explicit WholeForm(const Piece&) {}
+  static void begin(const Piece&) {}
   void note(const Piece&) {}
 
   HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {

@@ -49,7 +49,13 @@ HOTLOOPS_INLINE void tile_load(const void* p) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(kTileRowBytes), "i"(Tile) : "memory");
 }
 
-// The same for what is not needed in L1 again soon.
+// Of kTileRows rows so many bytes apart.
+template <int Tile>
+HOTLOOPS_INLINE void tile_load_rows(const void* p, int64_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(stride), "i"(Tile) : "memory");
+}
+
+// Without gaps, of what is not needed in L1 again soon.
 template <int Tile>
 HOTLOOPS_INLINE void tile_stream(const void* p) {
   asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(kTileRowBytes), "i"(Tile)
