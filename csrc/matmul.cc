@@ -96,7 +96,7 @@ struct Batch {
   [[nodiscard]] bool is_narrow(const Kernel& kernel) const {
     if (kernel.dots == nullptr || kernel.panels.always || args.m < 2 * args.n) return false;
     if (args.a.col_stride == 1) {
-      const bool long_enough = args.m >= 2 * kernel.dots->lanes || args.k >= kKc;
+      const bool long_enough = args.m >= std::int64_t{2} * kernel.dots->lanes || args.k >= kKc;
       return args.n <= kColumnsRows && long_enough && args.k >= 4 * args.n;
     }
     return args.a.row_stride == 1 && args.m >= kernel.dots->lanes &&

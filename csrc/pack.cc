@@ -69,9 +69,7 @@ void transpose(const T* src, std::int64_t src_stride, std::int64_t rows, std::in
 template <class T>
 void copy(const T* src, std::int64_t src_rows, std::int64_t src_cols, std::int64_t rows,
           std::int64_t cols, T* dst, std::int64_t dst_rows, std::int64_t dst_cols) {
-  if (dst_cols != 1 && dst_rows == 1) {
-    copy(src, src_cols, src_rows, cols, rows, dst, dst_cols, dst_rows);
-  } else if (src_cols == 1 && dst_cols == 1) {
+  if (src_cols == 1 && dst_cols == 1) {
     for (std::int64_t r = 0; r < rows; ++r) {
       std::memcpy(dst + r * dst_rows, src + r * src_rows,
                   static_cast<std::size_t>(cols) * sizeof(T));
@@ -92,9 +90,14 @@ void copy(const T* src, std::int64_t src_rows, std::int64_t src_cols, std::int64
 void copy_piece(ElementType type, const Piece& piece, std::int64_t row_stride,
                 std::int64_t col_stride) {
   const auto typed = [&]<class T>(T* panel) {
-    copy(static_cast<const T*>(piece.data), piece.row_stride, piece.col_stride, piece.rows,
-         piece.cols, panel + piece.row * row_stride + piece.col * col_stride, row_stride,
-         col_stride);
+    const T* src = static_cast<const T*>(piece.data);
+    T* dst = panel + piece.row * row_stride + piece.col * col_stride;
+    if (col_stride != 1 && row_stride == 1) {  // columns are what lies side by side: rows to copy()
+      copy(src, piece.col_stride, piece.row_stride, piece.cols, piece.rows, dst, col_stride, 1);
+    } else {
+      copy(src, piece.row_stride, piece.col_stride, piece.rows, piece.cols, dst, row_stride,
+           col_stride);
+    }
   };
   // These are aligned to their parts only.
   if (type == ElementType::c64) return typed(static_cast<std::complex<float>*>(piece.panel));

@@ -62,7 +62,7 @@ class RowsInPlace {
         row_stride_(task.a_row_stride),
         col_stride_(Contiguous ? 1 : task.a_col_stride) {}
   // Of this row, the value so far ahead.
-  HOTLOOPS_INLINE T at(int row, int ahead) const {
+  [[nodiscard]] HOTLOOPS_INLINE T at(int row, int ahead) const {
     return a_[row * row_stride_ + ahead * col_stride_];
   }
   HOTLOOPS_INLINE void advance(int values) { a_ += values * col_stride_; }
@@ -80,7 +80,7 @@ class PackedRows {
  public:
   HOTLOOPS_INLINE explicit PackedRows(const Columns& task)
       : a_(static_cast<const T*>(task.a)), block_(a_) {}
-  HOTLOOPS_INLINE T at(int row, int ahead) const { return a_[row * kPitch + ahead]; }
+  [[nodiscard]] HOTLOOPS_INLINE T at(int row, int ahead) const { return a_[row * kPitch + ahead]; }
   HOTLOOPS_INLINE void advance(int values) {
     a_ += values;
     asm("" : "+r"(a_));  // so that GCC sees no relation and keeps the pointer
@@ -269,29 +269,27 @@ void last_block_sums(const void* a, const void* b, int64_t values, void* sums) {
     // Lanes without a block of their own have the first one again.
     offsets.bytes[lane] = lane <= last ? lane * kBlock : 0;
   }
-  V sum{};
-  V whole{};
+  V sum[Whole + 1] = {};  // the last one of the last blocks
   const auto add = [&](int64_t begin, int64_t end) HOTLOOPS_LAMBDA_INLINE {
     for (int64_t p = begin; p < end; p += kDepth) {
-      add_products<S>(Transposed<S>(x + p, offsets), Transposed<S>(y + p, offsets), sum);
+      add_products<S>(Transposed<S>(x + p, offsets), Transposed<S>(y + p, offsets), sum[Whole]);
       if constexpr (Whole > 0) {
         const T* whole_x = static_cast<const T*>(a) + p;
         const T* whole_y = static_cast<const T*>(b) + p;
-        add_products<S>(Transposed<S>(whole_x, kBlock), Transposed<S>(whole_y, kBlock), whole);
+        add_products<S>(Transposed<S>(whole_x, kBlock), Transposed<S>(whole_y, kBlock), sum[0]);
       }
     }
   };
   add(0, common);
-  T sum_of_last = sum[last];
+  T sum_of_last = sum[Whole][last];
   for (int64_t p = last * kKc + common; p < values; ++p) sum_of_last += x[p] * y[p];
   if (Whole > 0 || last > 0) {
     offsets.bytes[last] = 0;
     if (last == 0) x = y = static_cast<const T*>(a);  // whatever can be read
     add(common, kKc);
   }
-  sum[last] = sum_of_last;
-  if constexpr (Whole > 0) S::store(static_cast<T*>(sums), whole);
-  S::store(static_cast<T*>(sums) + Whole * S::lanes, sum);
+  sum[Whole][last] = sum_of_last;
+  for (int v = 0; v <= Whole; ++v) S::store(static_cast<T*>(sums) + v * S::lanes, sum[v]);
 }
 
 // The same of complex numbers: see DotKernels.

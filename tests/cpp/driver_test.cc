@@ -82,16 +82,13 @@ std::ostream& operator<<(std::ostream& out, Shape s) {
 
 // Of the operands and the result. A residual lies as c does.
 struct Layouts {
-  Layouts(Layout all) : a(all), b(all), c(all) {}
-  Layouts(Layout a_layout, Layout b_layout, Layout c_layout)
-      : a(a_layout), b(b_layout), c(c_layout) {}
-
   Layout a, b, c;
 };
 
 // Operands and result of one product.
 template <class T>
 struct Problem {
+  Problem(Shape s, Layout layout, Guard guard) : Problem(s, {layout, layout, layout}, guard) {}
   Problem(Shape s, Layouts layouts, Guard guard)
       : shape(s),
         kernels(matmul_kernels(kDTypeOf<T>)),
@@ -209,6 +206,12 @@ void test_shape(std::span<const Kernel> kernels, Shape shape, Layouts layouts, G
 }
 
 template <class T>
+void test_shape(std::span<const Kernel> kernels, Shape shape, Layout layout, Guard guard,
+                std::int64_t more_roundings = 0) {
+  test_shape<T>(kernels, shape, Layouts{layout, layout, layout}, guard, more_roundings);
+}
+
+template <class T>
 void test_shapes_around(const Kernel& kernel, std::int64_t more_roundings = 0) {
   const auto around = [](std::int64_t tile) {
     return std::set<std::int64_t>{0, 1, tile - 1, tile, tile + 1, 2 * tile + 1};
@@ -304,7 +307,7 @@ void test_drivers_typed() {
     for (const std::int64_t n :
          {lanes - 1, lanes, lanes + 1, 2 * lanes, 3 * lanes + 1, 5 * lanes - 1}) {
       for (const std::int64_t k : {std::int64_t{1}, kKc - 1, kKc + 6}) {
-        const Layouts layouts(Layout::rows, Layout::columns, Layout::rows);
+        const Layouts layouts{Layout::rows, Layout::columns, Layout::rows};
         test_shape<T>(kernels, {m, n, k}, layouts, Guard::after);
         test_shape<T>(kernels, {m, n, k}, layouts, Guard::before);
       }
@@ -317,8 +320,9 @@ void test_drivers_typed() {
     for (const std::int64_t m : {lanes, lanes + 1, nr, 2 * nr + 1}) {
       for (const std::int64_t k : {4 * n, kKc + 6}) {
         for (const Layout layout : {Layout::rows, Layout::columns}) {
-          test_shape<T>(kernels, {m, n, k}, {layout, Layout::rows, Layout::rows}, Guard::after);
-          test_shape<T>(kernels, {m, n, k}, {layout, Layout::columns, Layout::spread},
+          test_shape<T>(kernels, {m, n, k}, Layouts{layout, Layout::rows, Layout::rows},
+                        Guard::after);
+          test_shape<T>(kernels, {m, n, k}, Layouts{layout, Layout::columns, Layout::spread},
                         Guard::before);
         }
       }
@@ -326,8 +330,8 @@ void test_drivers_typed() {
   }
   // So many rows that they are packed for these columns, in one panel or two.
   for (const std::int64_t m : {10, 19, 32}) {
-    test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, {Layout::rows, Layout::columns, Layout::rows},
-                  Guard::after);
+    test_shape<T>(kernels, {m, 99, 2 * kKc + 7},
+                  Layouts{Layout::rows, Layout::columns, Layout::rows}, Guard::after);
     test_shape<T>(kernels, {m, 99, 2 * kKc + 7}, Layout::columns, Guard::before);
   }
   // Rows of C shorter than a vector, several of them in one.
@@ -335,7 +339,7 @@ void test_drivers_typed() {
     for (const std::int64_t k : {1, 2, 3, 4, 5, 9}) {
       for (const std::int64_t m : {70, 401}) {
         test_shape<T>(kernels, {m, n, k}, Layout::rows, Guard::after);
-        test_shape<T>(kernels, {m, n, k}, {Layout::rows, Layout::columns, Layout::rows},
+        test_shape<T>(kernels, {m, n, k}, Layouts{Layout::rows, Layout::columns, Layout::rows},
                       Guard::before);
       }
     }
