@@ -92,12 +92,16 @@ struct Batch {
   // Whether C has few columns for vectors to be filled with, and its transpose takes half the time
   // or less, bringing it back included. Rows of A that lie along k then meet these columns as dot
   // products do; where columns of A are what lies side by side, they fill the vectors of B, and
-  // need no transposing.
+  // need no transposing. Less work than that gains nothing.
   [[nodiscard]] bool is_narrow(const Kernel& kernel) const {
-    if (kernel.dots == nullptr || kernel.panels.always || args.m < 2 * args.n) return false;
+    constexpr std::int64_t kLeastWork = 1024;  // values of A
+    if (kernel.dots == nullptr || kernel.panels.always || args.m < 2 * args.n ||
+        args.m * args.k < kLeastWork) {
+      return false;
+    }
     if (args.a.col_stride == 1) {
       const bool long_enough = args.m >= std::int64_t{2} * kernel.dots->lanes || args.k >= kKc;
-      return args.n <= kColumnsRows && long_enough && args.k >= 4 * args.n;
+      return args.n <= kColumnsRows && long_enough && args.k >= 8 * args.n;
     }
     return args.a.row_stride == 1 && args.m >= kernel.dots->lanes &&
            args.n <= std::max(kernel.mr, kernel.nr / 2) && args.k >= args.n;
