@@ -6,6 +6,7 @@
 
 #include "blocking.h"
 #include "blocks_of_k.h"
+#include "dot_products.h"
 #include "in_place.h"
 #include "method.h"
 #include "threads.h"
@@ -89,31 +90,43 @@ struct Batch {
     args.m *= dim.size;
   }
 
-  // Whether C has few columns for vectors to be filled with, and its transpose takes half the time
-  // or less, bringing it back included. Rows of A that lie along k then meet these columns as dot
-  // products do; where columns of A are what lies side by side, they fill the vectors of B, and
-  // need no transposing. Less work than that gains nothing.
+  // Whether C has few columns for vectors to be filled with, and its transpose takes less time,
+  // often half, bringing it back included. Rows of A that lie along k then meet these columns as
+  // dot products do, unless they nearly fill vectors; where columns of A are what lies side by
+  // side, they fill the vectors of B, and need no transposing. Less work than that gains nothing.
   [[nodiscard]] bool is_narrow(const Kernel& kernel) const {
     constexpr std::int64_t kLeastWork = 1024;  // values of A
-    if (kernel.dots == nullptr || kernel.panels.always || args.m < 2 * args.n ||
-        args.m * args.k < kLeastWork) {
+    if (kernel.dots == nullptr || kernel.dots->packed_lanes == 0 || kernel.panels.always ||
+        args.m < 2 * args.n || args.m * args.k < kLeastWork) {
       return false;
     }
     if (args.a.col_stride == 1) {
-      const bool long_enough = args.m >= std::int64_t{2} * kernel.dots->lanes || args.k >= kKc;
-      return args.n <= kColumnsRows && long_enough && args.k >= 8 * args.n;
+      const std::int64_t lanes = kernel.dots->packed_lanes;
+      const bool fills_vectors = args.n % lanes == 0 || 4 * (args.n % lanes) > 3 * lanes;
+      // An A from memory is read in half the time, too.
+      const bool from_memory = args.m * args.k * size_of(kernel.a_type) > cache_sizes().l2;
+      const bool few =
+          args.n <= kColumnsRows || (args.n <= kernel.dots->packed_rows &&
+                                     (from_memory || (2 * args.n <= 3 * lanes && !fills_vectors)));
+      return few && args.k >= 8 * args.n && are_dot_products(kernel, transpose_of(args));
     }
     return args.a.row_stride == 1 && args.m >= kernel.dots->lanes &&
            args.n <= std::max(kernel.mr, kernel.nr / 2) && args.k >= args.n;
   }
 
+  static MatmulArgs transpose_of(const MatmulArgs& product) {
+    MatmulArgs result = product;
+    std::swap(result.m, result.n);
+    std::swap(result.a, result.b);
+    result.swapped = true;
+    std::swap(result.a.row_stride, result.a.col_stride);
+    std::swap(result.b.row_stride, result.b.col_stride);
+    std::swap(result.c.row_stride, result.c.col_stride);
+    return result;
+  }
+
   void transpose() {
-    std::swap(args.m, args.n);
-    std::swap(args.a, args.b);
-    args.swapped = true;
-    std::swap(args.a.row_stride, args.a.col_stride);
-    std::swap(args.b.row_stride, args.b.col_stride);
-    std::swap(args.c.row_stride, args.c.col_stride);
+    args = transpose_of(args);
     for (int d = 0; d < ndim; ++d) std::swap(dims[d].a_stride, dims[d].b_stride);
   }
 
