@@ -82,7 +82,8 @@ void run_columns(void (*run)(const Columns&), const Kernel& kernel, const Matmul
   void* c = at(args.c.data, in_c, args.c_type(kernel));
   Epilogue epilogue = from(args.epilogue, j, in_c, dtype);
   // Sums that are to be narrowed, or whose columns are not side by side in C, or fill no vector.
-  const bool aside = args.narrows() || args.c.col_stride != 1 || cols < width;
+  const bool turned_bias = args.swapped && args.epilogue.bias != nullptr;
+  const bool aside = args.narrows() || args.c.col_stride != 1 || cols < width || turned_bias;
   alignas(64) std::byte sums[kMaxColumnBytes];
   alignas(64) std::byte residual[kMaxColumnBytes];
   alignas(64) std::byte bias[kMaxColumnBytes / kColumnsRows];
@@ -92,7 +93,14 @@ void run_columns(void (*run)(const Columns&), const Kernel& kernel, const Matmul
     pack(element_type(dtype), piece_of(in_place, rows, cols, residual), width);
     epilogue.residual = residual;
   }
-  if (cols < width && epilogue.bias != nullptr) {
+  if (turned_bias) {
+    // One value for each row: a residual of equal columns.
+    std::ranges::fill(residual, std::byte{});
+    const ConstView along_rows{at(args.epilogue.bias, i, dtype), 1, 0};
+    pack(element_type(dtype), piece_of(along_rows, rows, cols, residual), width);
+    epilogue.bias = nullptr;
+    epilogue.residual = residual;
+  } else if (cols < width && epilogue.bias != nullptr) {
     std::ranges::fill(bias, std::byte{});
     pack(element_type(dtype), piece_of({epilogue.bias, 0, 1}, 1, cols, bias), width);
     epilogue.bias = bias;

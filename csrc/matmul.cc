@@ -40,15 +40,10 @@ struct Batch {
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
     // Tiles have rows in memory, and long ones. A C of columns, or a single column, or a few short
-    // of them, is the transpose of one that has: C' = B' A', whose products commute bit for bit. A
-    // bias runs along the columns and stays where it is.
+    // of them, is the transpose of one that has: C' = B' A', whose products commute bit for bit.
     const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
-    // Of complex operands the parts of B would come first, in another order.
     const bool column = args.n == 1 && args.m > 1;
-    const bool may_swap = kernel.a_type == kernel.b_type && kernel.parts == 1 &&
-                          (kernel.commutes || column) && args.epilogue.bias == nullptr &&
-                          args.packed_b.data == nullptr;
-    if ((columns || column || is_narrow(kernel)) && may_swap) transpose();
+    if ((columns || column || is_narrow(kernel)) && may_transpose(kernel)) transpose();
     if (kernel.parts > 1) count_parts(kernel.parts);
   }
 
@@ -112,6 +107,17 @@ struct Batch {
     }
     return args.a.row_stride == 1 && args.m >= kernel.dots->lanes &&
            args.n <= std::max(kernel.mr, kernel.nr / 2) && args.k >= args.n;
+  }
+
+  [[nodiscard]] bool may_transpose(const Kernel& kernel) const {
+    // Of complex operands the parts of B would come first, in another order.
+    if (kernel.a_type != kernel.b_type || kernel.parts > 1 || args.packed_b.data != nullptr ||
+        (!kernel.commutes && args.n != 1)) {
+      return false;
+    }
+    // The transpose's bias runs along the rows.
+    return args.epilogue.bias == nullptr || (args.epilogue.residual == nullptr && !args.narrows() &&
+                                             are_dot_products(kernel, transpose_of(args)));
   }
 
   static MatmulArgs transpose_of(const MatmulArgs& product) {

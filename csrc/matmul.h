@@ -48,7 +48,9 @@ struct MatmulArgs {
   Epilogue epilogue;      // not softmax
   PackedView packed_b{};  // in place of b, for the one kernel that is to be chosen from
   Narrowing narrowing{};
-  bool swapped = false;  // for kernels that do not commute: B' A' is meant
+  // For kernels that do not commute: B' A' is meant. A bias then runs along the rows, and there is
+  // no residual; dot products know that.
+  bool swapped = false;
 
   [[nodiscard]] bool narrows() const { return narrowing.row != nullptr; }
   [[nodiscard]] ElementType c_type(const Kernel& kernel) const {
