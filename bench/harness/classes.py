@@ -6,6 +6,8 @@ report summarises. `catalogue` gives the cases of the chosen classes.
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,6 +137,20 @@ def _layout() -> list[Case]:
     ]
 
 
+def _random() -> list[Case]:
+    # Nobody chose these shapes, so nobody left any out: sizes whose logarithms are evenly spread,
+    # of products that take neither nothing nor seconds. The same in every run.
+    draw = random.Random(SEED)
+    layouts: tuple[Layout, ...] = ("contiguous", "transposed")
+    cases: list[Case] = []
+    while len(cases) < 40:
+        m, k, n = (round(math.exp(draw.uniform(0, math.log(3000)))) for _ in range(3))
+        a_layout, b_layout = draw.choice(layouts), draw.choice(layouts)
+        if 2e3 < m * k * n < 1e8:
+            cases.append(product("random", (m, k), (k, n), a_layout=a_layout, b_layout=b_layout))
+    return cases
+
+
 def _out() -> list[Case]:
     return [
         product("out", (16, 16), (16, 16), out="contiguous"),
@@ -253,6 +269,9 @@ def _dtypes() -> list[Case]:
     return cases
 
 
+SEED = 2026
+"""Of the random shapes."""
+
 SCALING = "scaling"
 """The class that compares hotloops with itself: one thread against more."""
 
@@ -316,6 +335,11 @@ SHAPE_CLASSES: Mapping[str, ShapeClass] = {
         "the result into a given array",
         _out(),
         quick=("16x16 @ 16x16 out=", "512x512 @ 512x512 out=strided"),
+    ),
+    "random": ShapeClass(
+        "sizes between 1 and 3000 and layouts drawn at random, once and for all",
+        _random(),
+        quick=("24x67 transposed @ 67x864", "100x460 @ 460x699 transposed"),
     ),
     "calls": ShapeClass(
         "4x4: what one call costs",
