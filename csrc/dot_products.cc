@@ -154,7 +154,7 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
     if (team.index == 0) run(0, 0);
     return;
   }
-  const int most = kernel.dots->vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
+  const int most = dots.vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
   std::int64_t j = cols.begin;
   for (; j + most * lanes <= cols.end; j += most * lanes) run(j, most);
   if (j + lanes <= cols.end) run(j, static_cast<int>((cols.end - j) / lanes));

@@ -99,8 +99,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   }
   nc = choose_block_columns(the_kernel, caches, lead + args.n);
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
-  const std::int64_t height = std::min<std::int64_t>(args.m, the_kernel.mr);
-  const bool a_close = args.a.col_stride == 1 ? span_bytes(height, args.a.row_stride,
+  const std::int64_t highest = std::min<std::int64_t>(args.m, the_kernel.mr);
+  const bool a_close = args.a.col_stride == 1 ? span_bytes(highest, args.a.row_stride,
                                                            the_kernel.a_type) <= caches.l1d / 2
                                               : columns_close(args.a, the_kernel, kc);
   // An A that lies close together is little slower in place: by 3 to 10 % where there is enough to
