@@ -75,17 +75,24 @@ std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc) {
   return round_up(panels.b_head_bytes + ceil_div(kc, panels.k_step) * panels.b_step_bytes, 64);
 }
 
-Grid choose_grid(std::int64_t row_panels, std::int64_t col_panels, int threads) {
+Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads) {
+  const std::int64_t row_panels = ceil_div(m, kernel.mr);
+  const std::int64_t col_panels = ceil_div(n, kernel.nr);
   Grid best{.rows = 1, .cols = 1};
   if (threads == 1) return best;
-  std::int64_t least = row_panels * col_panels + 1;
-  // The one whose largest share is smallest. Between equals the one with more rows: threads side by
-  // side in a row of the grid pack the same rows of A each for themselves, while B is packed once.
+  std::int64_t fewest_tiles = row_panels * col_panels + 1;
+  std::int64_t least_length = 0;
+  // The one whose largest share has the fewest tiles; between equals, unless another reads far less
+  // of A and B, the one with more rows: where two shares meet in lines of C, these go to and fro.
   for (std::int64_t rows = std::min<std::int64_t>(threads, row_panels); rows >= 1; --rows) {
     const std::int64_t cols = std::min(threads / rows, col_panels);
-    const std::int64_t share = ceil_div(row_panels, rows) * ceil_div(col_panels, cols);
-    if (share < least) {
-      least = share;
+    const std::int64_t high = ceil_div(row_panels, rows);
+    const std::int64_t wide = ceil_div(col_panels, cols);
+    const std::int64_t length = high * kernel.mr + wide * kernel.nr;
+    if (high * wide < fewest_tiles ||
+        (high * wide == fewest_tiles && 4 * length < 3 * least_length)) {
+      fewest_tiles = high * wide;
+      least_length = length;
       best = {.rows = static_cast<int>(rows), .cols = static_cast<int>(cols)};
     }
   }

@@ -26,13 +26,12 @@ std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches
 // Of a packed panel of B, for so many values of k; a multiple of a cache line.
 std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc);
 
-// The threads of a team as a grid over the panels of rows and columns of C; not more than there are
-// panels.
+// Threads as a grid over the panels of rows and columns of C; not more than there are panels.
 struct Grid {
   int rows, cols;
 };
 
-Grid choose_grid(std::int64_t row_panels, std::int64_t col_panels, int threads);
+Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads);
 
 struct Range {
   std::int64_t begin, end;

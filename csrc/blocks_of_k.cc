@@ -30,7 +30,7 @@ bool has_shares_for_all(const Method& method, const MatmulArgs& args, int thread
   const Kernel& kernel = *method.plan.kernel;
   if (method.dots) return args.n >= std::int64_t{4} * threads * kernel.dots->lanes;
   const std::int64_t rows = method.plan.row_panels;
-  const Grid grid = choose_grid(rows, ceil_div(args.n, kernel.nr), threads);
+  const Grid grid = choose_grid(kernel, args.m, args.n, threads);
   return grid.rows == threads && ceil_div(rows, threads) * threads * 4 <= rows * 5;
 }
 
@@ -54,9 +54,7 @@ BlocksOfK::BlocksOfK(const Kernel& kernel, const MatmulArgs& args, int threads)
       whole_(kernel, block(args, 0, nullptr)),
       last_(kernel, block(args, count_ - 1, nullptr)),
       threads_(threads),
-      own_bytes_(
-          std::max(whole_.a_bytes + whole_.shared_bytes, last_.a_bytes + last_.shared_bytes) +
-          kThreadGap),
+      own_bytes_(std::max(whole_.bytes, last_.bytes) + kThreadGap),
       sums_bytes_(in_lines((round_ + 1) * bytes_of_c(kernel, args)) + kThreadGap) {}
 
 MatmulArgs BlocksOfK::block(const MatmulArgs& args, std::int64_t index, void* sums) const {
@@ -81,7 +79,7 @@ void BlocksOfK::run_typed(const MatmulArgs& args, Team team, std::byte* memory) 
     const Range blocks = part(count, 1, team.count, team.index);
     for (std::int64_t i = blocks.begin; i < blocks.end; ++i) {
       const Method& method = first + i + 1 < count_ ? whole_ : last_;
-      method.run(block(args, first + i, sums + i * elements), Team{}, own, own + method.a_bytes);
+      method.run(block(args, first + i, sums + i * elements), own);
     }
     team.barrier();  // until all sums are there
     for (std::int64_t i = 0; i < count; ++i) {

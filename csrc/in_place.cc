@@ -38,13 +38,11 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
 }
 
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
-                  Range cols, const std::byte* packed_b) {
+                  const std::byte* packed_b) {
   const Kernel& kernel = *plan.kernel;
   const Epilogue epilogue = b.k + b.kc == args.k ? args.epilogue : Epilogue{};
   const void* first_b = from(args.b, b.k, 0, kernel.b_type).data;
   const std::int64_t panel_bytes = b_panel_bytes(kernel.panels, b.kc);
-  const std::byte* first_panel =
-      packed_b == nullptr ? nullptr : packed_b + cols.begin / kernel.nr * panel_bytes;
   Tile tile = tile_in_place(args, b.k, b.kc);
   if (packed_b != nullptr) tile.b_stride = kernel.nr;
   RunTile run = nullptr;
@@ -52,10 +50,10 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
     const Range rows = plan.rows_of(panel);
     const std::int64_t in_c = rows.begin * args.c.row_stride;
     tile.a = from(args.a, rows.begin, b.k, kernel.a_type).data;
-    const std::byte* panel_of_b = first_panel;
-    for (std::int64_t col = cols.begin; col < cols.end; col += kernel.nr) {
-      const std::int64_t begin = std::max(b.first_col + col, plan.lead);
-      const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel.nr, cols.end);
+    const std::byte* panel_of_b = packed_b;
+    for (std::int64_t col = b.first_col; col < b.end_col; col += kernel.nr) {
+      const std::int64_t begin = std::max(col, plan.lead);
+      const std::int64_t end = std::min<std::int64_t>(col + kernel.nr, b.end_col);
       const std::int64_t j = begin - plan.lead;
       if (tile.rows != rows.size() || tile.cols != end - begin) {
         tile.rows = static_cast<int>(rows.size());
@@ -95,30 +93,30 @@ bool are_short_rows(const Kernel& kernel, const MatmulArgs& args) {
          args.m * args.n >= kLayOut * steps * lanes;
 }
 
-void run_short_rows(const Kernel& kernel, const MatmulArgs& args, Range rows) {
-  if (rows.size() == 0) return;
-  kernel.short_rows.run({.m = rows.size(),
+void run_short_rows(const Kernel& kernel, const MatmulArgs& args) {
+  kernel.short_rows.run({.m = args.m,
                          .n = args.n,
                          .k = args.k,
                          .period = period_of_rows(args.n, kernel.short_rows.lanes),
-                         .a = from(args.a, rows.begin, 0, kernel.a_type).data,
+                         .a = args.a.data,
                          .b = args.b.data,
                          .b_row_stride = args.b.row_stride,
                          .b_col_stride = args.b.col_stride,
-                         .c = at(args.c.data, rows.begin * args.n, kernel.dtype)});
+                         .c = args.c.data});
 }
 
-void run_packed_in_place(const Plan& plan, const MatmulArgs& args, Range cols, bool backwards) {
+void run_packed_in_place(const Plan& plan, const MatmulArgs& args, bool backwards) {
   const Kernel& kernel = *plan.kernel;
-  const std::int64_t panels = ceil_div(cols.size(), kernel.nr);
+  const std::int64_t panels = ceil_div(args.n, kernel.nr);
   for (std::int64_t i = 0; i < panels; ++i) {
-    const std::int64_t j = cols.begin + (backwards ? panels - 1 - i : i) * kernel.nr;
-    const std::byte* panel = args.packed_b.data + j / kernel.nr * args.packed_b.column_bytes;
+    const std::int64_t index = backwards ? panels - 1 - i : i;
+    const std::int64_t j = index * kernel.nr;
+    const std::byte* panel = args.packed_b.data + index * args.packed_b.column_bytes;
     std::int64_t k = 0;
     do {  // once for k == 0, too
       Tile tile = tile_in_place(args, k, std::min(kernel.kc, args.k - k));
       const Epilogue epilogue = k + tile.kc == args.k ? args.epilogue : Epilogue{};
-      tile.cols = static_cast<int>(std::min<std::int64_t>(kernel.nr, cols.end - j));
+      tile.cols = static_cast<int>(std::min<std::int64_t>(kernel.nr, args.n - j));
       tile.b = panel;
       tile.b_stride = kernel.nr;
       for (std::int64_t p = 0; p < plan.row_panels; ++p) {

@@ -18,20 +18,19 @@ namespace hotloops {
 // columns.
 Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
 
-// All tiles of these row panels and columns of the block, where nothing is left to be packed: of B
+// All tiles of these row panels and the block, where nothing is left to be packed: of B
 // there is nothing, or the block's panels are in `packed_b`. What the driver decides for each tile
 // otherwise takes longer than multiplying a few values of k.
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
-                  Range cols, const std::byte* packed_b = nullptr);
+                  const std::byte* packed_b = nullptr);
 
 // Whether C's rows are so short, and lie so, that several of them are computed in one vector; and
 // that many of them.
 bool are_short_rows(const Kernel& kernel, const MatmulArgs& args);
-void run_short_rows(const Kernel& kernel, const MatmulArgs& args, Range rows);
+void run_short_rows(const Kernel& kernel, const MatmulArgs& args);
 
-// A few rows times some columns of a B packed before: panel after panel as they lie, or the last
-// one first.
-void run_packed_in_place(const Plan& plan, const MatmulArgs& args, Range cols, bool backwards);
+// A few rows times a B packed before: panel after panel as they lie, or the last one first.
+void run_packed_in_place(const Plan& plan, const MatmulArgs& args, bool backwards);
 
 // The tiles of a product of a few, each with its microkernel. Many such products, as a batch of
 // small matrices has, are these tiles with other addresses: what run_product decides anew takes as

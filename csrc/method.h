@@ -15,32 +15,29 @@ namespace hotloops {
 
 struct Method {
   Plan plan;
-  bool dots;                  // not by tiles
-  bool short_rows;            // nor these
-  std::int64_t a_bytes;       // of each thread
-  std::int64_t shared_bytes;  // of all threads of a team together
-  bool backwards;             // through a packed B
+  bool dots;           // not by tiles
+  bool short_rows;     // nor these
+  std::int64_t bytes;  // of memory
+  bool backwards;      // through a packed B
 
   // For products of the shapes and strides that these arguments have.
   Method(const Kernel& kernel, const MatmulArgs& args)
       : plan(kernel, args),
         dots(are_dot_products(kernel, args)),
         short_rows(!dots && are_short_rows(kernel, args)),
-        a_bytes(dots ? 0 : plan.a_bytes),
-        shared_bytes(dots ? dot_products_bytes(kernel, args) : plan.shared_bytes),
+        bytes(dots ? dot_products_bytes(kernel, args) : plan.bytes),
         backwards(!dots && args.packed_b.turn()) {}
 
-  // To be called by all threads of a team.
-  void run(const MatmulArgs& args, Team team, std::byte* a_panels, std::byte* shared) const {
+  // On one thread; but dot products may be called by all threads of a team, with the same memory.
+  void run(const MatmulArgs& args, std::byte* memory, Team team = {}) const {
     if (dots) {
-      run_dot_products(*plan.kernel, args, team, shared);
+      run_dot_products(*plan.kernel, args, team, memory);
     } else if (short_rows) {
-      run_short_rows(*plan.kernel, args, part(args.m, 1, team.count, team.index));
+      run_short_rows(*plan.kernel, args);
     } else if (plan.packed_in_place) {
-      const Range cols = part(args.n, plan.kernel->nr, team.count, team.index);
-      run_packed_in_place(plan, args, cols, backwards);
+      run_packed_in_place(plan, args, backwards);
     } else {
-      run_product(plan, args, team, a_panels, shared, backwards);
+      run_product(plan, args, memory, backwards);
     }
   }
 };

@@ -115,7 +115,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   group = row_panels;
   if (args.narrows() && args.k > the_kernel.kc) {
     group = std::min<std::int64_t>(row_panels, kRowsOfSums / the_kernel.mr);
-    sums_bytes = group * the_kernel.mr * nc * size_of(the_kernel.dtype);
+    sums_bytes = in_lines(group * the_kernel.mr * nc * size_of(the_kernel.dtype));
   }
 
   c_as_summed = args.c.col_stride == 1 && !args.narrows();
@@ -127,11 +127,11 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
 
   b_group = b_in_rows && lead == 0 ? panels.b_group : 1;
   const std::int64_t b_panel = b_panel_bytes(panels, kc);
+  if (!b_in_place && !packed) {
+    b_bytes = b_panel * (b_kept ? ceil_div(std::min(nc, lead + args.n), the_kernel.nr) : b_group);
+  }
   if (!a_in_place) a_bytes = 2 * in_lines(panels.a_bytes);
-  if (!b_in_place && !packed && !b_kept) a_bytes = 2 * in_lines(panels.a_bytes) + b_group * b_panel;
-  a_bytes += tail_bytes(the_kernel);
-  shared_bytes = in_lines(sums_bytes);
-  if (b_kept) shared_bytes += ceil_div(std::min(nc, lead + args.n), the_kernel.nr) * b_panel;
+  bytes = sums_bytes + b_bytes + a_bytes + tail_bytes(the_kernel);
 }
 
 }  // namespace hotloops

@@ -13,7 +13,7 @@ namespace hotloops {
 // Bytes in whole cache lines.
 constexpr std::int64_t in_lines(std::int64_t bytes) { return round_up(bytes, 64); }
 
-// What a thread needs behind its panels: for one tile's operands as the plain kernel has them
+// What is needed behind the panels: for one tile's operands as the plain kernel has them
 // packed, and for what is pending.
 std::int64_t tail_bytes(const Kernel& kernel);
 
@@ -37,8 +37,10 @@ struct Plan {
   // kept from one block of k to the next.
   std::int64_t group;
   std::int64_t sums_bytes = 0;
-  std::int64_t a_bytes = 0;       // of each thread
-  std::int64_t shared_bytes = 0;  // of all threads of a team together: such sums, panels of B
+  // The packing buffers, in this order after the sums: panels of B that are kept, or a group of
+  // them; two panels of A; what tail_bytes counts.
+  std::int64_t b_bytes = 0, a_bytes = 0;
+  std::int64_t bytes = 0;  // of all
 
   bool few_tiles;  // at most kMostFewTiles, of operands as they are, over one block of k
 

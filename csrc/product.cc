@@ -44,28 +44,25 @@ constexpr std::int64_t kPiecesOfGroup = 2;
 
 class Product {
  public:
-  Product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-          std::byte* shared, bool backwards)
+  Product(const Plan& plan, const MatmulArgs& args, std::byte* memory, bool backwards)
       : kernel_(*plan.kernel),
         plan_(plan),
         args_(args),
-        team_(team),
         n_(plan.lead + args.n),
         backwards_(backwards),
-        a_panel_(a_panels),
-        next_a_panel_(a_panels +
-                      (packs_in_place(kernel_, args.a) ? 0 : in_lines(kernel_.panels.a_bytes))),
-        own_b_panels_(a_panels + 2 * in_lines(kernel_.panels.a_bytes)),
-        plain_panels_(a_panels + plan.a_bytes - tail_bytes(kernel_)),
-        pending_(a_panels + plan.a_bytes - in_lines(kernel_.pending_bytes)),
-        sums_(shared),
-        b_panels_(shared + plan.sums_bytes) {}
+        sums_(memory),
+        b_panels_(sums_ + plan.sums_bytes),
+        a_panel_(b_panels_ + plan.b_bytes),
+        next_a_panel_(a_panel_ + (packs_in_place(kernel_, args.a) ? 0 : plan.a_bytes / 2)),
+        plain_panels_(memory + plan.bytes - tail_bytes(kernel_)),
+        pending_(memory + plan.bytes - in_lines(kernel_.pending_bytes)) {}
 
   void run() {
     if (kernel_.begin != nullptr) kernel_.begin(pending_);
     for (first_panel_ = 0; first_panel_ < plan_.row_panels; first_panel_ += plan_.group) {
-      take_share_of_group();
-      if (!plan_.a_in_place && !packs_in_first_tile() && panels_.size() > 0) {
+      panels_ = {.begin = first_panel_,
+                 .end = std::min(first_panel_ + plan_.group, plan_.row_panels)};
+      if (!plan_.a_in_place && !packs_in_first_tile()) {
         panel_of_a(0, panels_.begin, 1, a_panel_).finish();
       }
       const std::int64_t blocks = ceil_div(n_, plan_.nc);
@@ -93,15 +90,6 @@ class Product {
     return kernel_.panels.a_in_first_tile && args_.a.col_stride == 1;
   }
 
-  void take_share_of_group() {
-    const std::int64_t size = std::min(plan_.group, plan_.row_panels - first_panel_);
-    grid_ = choose_grid(size, ceil_div(std::min(plan_.nc, n_), kernel_.nr), team_.count);
-    panels_ = {.begin = 0, .end = 0};
-    if (team_.index >= grid_.rows * grid_.cols) return;
-    const Range own = part(size, 1, grid_.rows, team_.index / grid_.cols);
-    panels_ = {.begin = first_panel_ + own.begin, .end = first_panel_ + own.end};
-  }
-
   void multiply(std::int64_t first_col, std::int64_t end_col) {
     std::int64_t k = 0;
     do {  // once for k == 0, too: zeros and the epilogue
@@ -109,53 +97,32 @@ class Product {
       multiply({.k = k, .kc = kc, .first_col = first_col, .end_col = end_col});
       k += kernel_.kc;
     } while (k < args_.k);
-    if (plan_.sums_bytes > 0) {  // their next columns may be another thread's
-      finish_pending();
-      if (team_.count > 1) team_.barrier();
-    }
+    if (plan_.sums_bytes > 0) finish_pending();  // the next columns' take their place
   }
 
   void multiply(const BlockOfB& b) {
-    const bool shared = plan_.b_kept && team_.count > 1;
-    if (shared) team_.barrier();  // until nobody reads the previous block
-
-    const std::int64_t width = b.end_col - b.first_col;
-    const std::int64_t column = team_.index % grid_.cols;
-    const Range cols = part(width, kernel_.nr, grid_.cols, column);
-    // The columns that this thread packs, if it is one of several that need them.
-    Range own = part(cols.size(), kernel_.nr, grid_.rows, team_.index / grid_.cols);
-    own = {.begin = cols.begin + own.begin, .end = cols.begin + own.end};
-
-    if (plan_.in_place) return run_in_place(plan_, args_, panels_, b, cols);
-    in_sight_ = next_block_of_b(b, own, cols);
+    if (plan_.in_place) return run_in_place(plan_, args_, panels_, b);
+    const std::int64_t tiles = ceil_div(b.end_col - b.first_col, kernel_.nr);
+    in_sight_ = next_block_of_b(b, tiles);
     for (std::int64_t panel = panels_.begin; panel < panels_.end; ++panel) {
-      PanelInProgress next = next_panel_of_a(b, panel, cols);
+      PanelInProgress next = next_panel_of_a(b, panel, tiles);
       a_packed_ = !packs_in_first_tile();
       const bool first =
           panel == panels_.begin && !plan_.b_in_place && args_.packed_b.data == nullptr;
-      if (first && shared) {
-        run_tiles(b, panel, own, true, next);
-        team_.barrier();  // until all of the block is there
-        run_tiles(b, panel, {.begin = cols.begin, .end = own.begin}, false, next);
-        run_tiles(b, panel, {.begin = own.end, .end = cols.end}, false, next);
-      } else {
-        run_tiles(b, panel, cols, first, next);
-      }
+      run_tiles(b, panel, first, next);
       if (first && plan_.a_in_place && plan_.c_as_summed) {
         const Range others{.begin = panel + 1, .end = panels_.end};
-        return run_in_place(plan_, args_, others, b, cols, b_panels_);
+        return run_in_place(plan_, args_, others, b, b_panels_);
       }
       next.finish();
       std::swap(a_panel_, next_a_panel_);
     }
-    if (panels_.size() == 0 && shared) team_.barrier();
   }
 
-  // What this thread multiplies after `panel` with block b.
+  // What is multiplied after `panel` with block b.
   [[nodiscard]] PanelInProgress next_panel_of_a(const BlockOfB& b, std::int64_t panel,
-                                                Range cols) const {
+                                                std::int64_t tiles) const {
     if (plan_.a_in_place || packs_in_first_tile()) return {};
-    const std::int64_t tiles = ceil_div(cols.size(), kernel_.nr);
     if (panel + 1 < panels_.end) return panel_of_a(b.k, panel + 1, tiles, next_a_panel_);
     if (b.k + b.kc < args_.k) return panel_of_a(b.k + b.kc, panels_.begin, tiles, next_a_panel_);
     const bool last = backwards_ ? b.first_col == 0 : b.end_col == n_;
@@ -163,7 +130,7 @@ class Product {
     return panel_of_a(0, panels_.begin, tiles, next_a_panel_);
   }
 
-  [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, Range own, Range cols) const {
+  [[nodiscard]] BlockInSight next_block_of_b(const BlockOfB& b, std::int64_t tiles) const {
     if (!plan_.b_kept || args_.b.col_stride != 1) return {};
     BlockOfB next = b;
     next.k += b.kc;
@@ -173,16 +140,15 @@ class Product {
       if (next.first_col >= n_) return {};
     }
     const std::int64_t depth = std::min(kernel_.kc, args_.k - next.k);
-    const std::int64_t col = std::max(next.first_col + own.begin, plan_.lead) - plan_.lead;
+    const std::int64_t col = std::max(next.first_col, plan_.lead) - plan_.lead;
     ConstView in_sight = from(args_.b, next.k, col, kernel_.b_type);
     in_sight.row_stride *= kernel_.parts;
-    return {kernel_.b_type, in_sight, depth / kernel_.parts, std::min(own.size(), args_.n - col),
-            panels_.size() * ceil_div(cols.size(), kernel_.nr)};
+    return {kernel_.b_type, in_sight, depth / kernel_.parts,
+            std::min(b.end_col - b.first_col, args_.n - col), panels_.size() * tiles};
   }
 
-  // A panel of A times some columns of the block of B, which are packed if they have not been.
-  void run_tiles(const BlockOfB& b, std::int64_t panel, Range cols, bool to_pack,
-                 PanelInProgress& next) {
+  // A panel of A times the block of B, which is packed if it has not been.
+  void run_tiles(const BlockOfB& b, std::int64_t panel, bool to_pack, PanelInProgress& next) {
     const Range rows = rows_of(panel);
     const bool pack_in_passing = to_pack && args_.b.col_stride == 1 && !kernel_.panels.always;
     Operands operands = Operands::in_place;
@@ -204,11 +170,11 @@ class Product {
     const std::byte* packed_before = first_packed_before(b);
     const std::int64_t panel_bytes = b_panel_bytes(kernel_.panels, b.kc);
     std::int64_t in_group = 0;
-    std::int64_t panel_of_b = cols.begin / kernel_.nr - 1;
-    for (std::int64_t col = cols.begin; col < cols.end; col += kernel_.nr) {
+    std::int64_t panel_of_b = -1;
+    for (std::int64_t col = b.first_col; col < b.end_col; col += kernel_.nr) {
       ++panel_of_b;
-      const std::int64_t begin = std::max(b.first_col + col, plan_.lead);
-      const std::int64_t end = b.first_col + std::min<std::int64_t>(col + kernel_.nr, cols.end);
+      const std::int64_t begin = std::max(col, plan_.lead);
+      const std::int64_t end = std::min<std::int64_t>(col + kernel_.nr, b.end_col);
       const std::int64_t j = begin - plan_.lead;
       if (tile.cols != end - begin) {
         tile.cols = static_cast<int>(end - begin);
@@ -220,22 +186,22 @@ class Product {
       } else if (args_.packed_b.data != nullptr) {
         tile.b = packed_before + panel_of_b * args_.packed_b.column_bytes;
       } else {
-        std::byte* packed = plan_.b_kept ? b_panels_ + panel_of_b * panel_bytes
-                                         : own_b_panels_ + in_group * panel_bytes;
+        std::byte* packed = b_panels_ + (plan_.b_kept ? panel_of_b : in_group) * panel_bytes;
         tile.b = packed;
         if (pack_in_passing) {
           tile.b = in_place.data;
           tile.packed_b = packed;
         } else if (to_pack && in_group == 0) {
-          const std::int64_t end_of_group = std::min(col + plan_.b_group * kernel_.nr, cols.end);
-          pack_panels(in_place, b.kc, b.first_col + end_of_group - begin, packed, panel_bytes);
+          const std::int64_t end_of_group = std::min(col + plan_.b_group * kernel_.nr, b.end_col);
+          pack_panels(in_place, b.kc, end_of_group - begin, packed, panel_bytes);
         }
         if (++in_group == plan_.b_group) in_group = 0;
       }
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
       void* c = at(args_.c.data, in_c, args_.c_type(kernel_));
       if (args_.narrows()) {
-        const std::int64_t in_sums = (rows.begin - rows_of(first_panel_).begin) * plan_.nc + col;
+        const std::int64_t in_sums =
+            (rows.begin - rows_of(first_panel_).begin) * plan_.nc + col - b.first_col;
         tile.c = plan_.sums_bytes > 0 ? at(sums_, in_sums, kernel_.dtype) : sums_of_tile_;
         tile.narrow_c = last ? c : nullptr;
       } else {
@@ -396,29 +362,25 @@ class Product {
   const Kernel& kernel_;
   const Plan& plan_;
   const MatmulArgs& args_;
-  Team team_;
   std::int64_t n_;
   bool backwards_;
   std::int64_t first_panel_ = 0;  // of the group of row panels that is in work
-  Grid grid_{};                   // of the team over these
-  Range panels_{};                // this thread's
-  void* a_panel_;                 // the one in use
-  void* next_a_panel_;
-  bool a_packed_ = true;     // or its first tile takes it in place
-  std::byte* own_b_panels_;  // where none are kept
+  Range panels_{};                // all of it
+  std::byte* sums_;
+  std::byte* b_panels_;  // of the block in use, or of a group
+  std::byte* a_panel_;   // the one in use
+  std::byte* next_a_panel_;
+  bool a_packed_ = true;  // or its first tile takes it in place
   std::byte* plain_panels_;
   std::byte* pending_;
   BlockInSight in_sight_;
-  std::byte* sums_;
-  std::byte* b_panels_;                                // of the block in use, shared by the team
   alignas(64) std::byte sums_of_tile_[kMaxTileBytes];  // where there is only one block of k
 };
 
 }  // namespace
 
-void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-                 std::byte* shared, bool backwards) {
-  Product(plan, args, team, a_panels, shared, backwards).run();
+void run_product(const Plan& plan, const MatmulArgs& args, std::byte* memory, bool backwards) {
+  Product(plan, args, memory, backwards).run();
 }
 
 }  // namespace hotloops

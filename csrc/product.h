@@ -1,4 +1,4 @@
-// One product, cut into blocks that fit the caches and shares for a team of threads.
+// One product on one thread, cut into blocks that fit the caches.
 
 #pragma once
 
@@ -6,13 +6,11 @@
 
 #include "matmul.h"
 #include "plan.h"
-#include "threads.h"
 
 namespace hotloops {
 
-// Computes the product; called by each thread of a team with the same arguments but for `a_panels`.
-// Blocks of columns come last to first if it goes backwards.
-void run_product(const Plan& plan, const MatmulArgs& args, Team team, std::byte* a_panels,
-                 std::byte* shared, bool backwards);
+// Computes the product, with plan.bytes of memory. Blocks of columns come last to first if it goes
+// backwards.
+void run_product(const Plan& plan, const MatmulArgs& args, std::byte* memory, bool backwards);
 
 }  // namespace hotloops

@@ -152,6 +152,27 @@ def test_a_row_alone_and_in_the_batch(dtype: np.dtype[Any], shape: tuple[int, in
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("shape", [(40, 300, 1300), (600, 300, 90), (200, 270, 1100)])
+def test_a_layer_shared_out_by_rows_and_columns(
+    dtype: np.dtype[Any], shape: tuple[int, int, int]
+) -> None:
+    x, kernel = operands(shape, dtype)
+    rows, _, columns = shape
+    bias, residual = normal(3, (columns,), dtype), normal(4, (rows, columns), dtype)
+    with hotloops.threads(1):
+        alone = hotloops.dense(x, kernel, bias, activation="relu", residual=residual)
+    # Rows of a result that begin anywhere in a cache line: tiles are aligned to lines then.
+    for offset in (0, 1, 4):
+        memory = np.empty(rows * columns + 64, dtype)
+        to_line = -memory.ctypes.data % 64 // memory.itemsize
+        out = memory[to_line + offset :][: rows * columns].reshape(rows, columns)
+        for count in (2, 3, 4):
+            with hotloops.threads(count):
+                hotloops.dense(x, kernel, bias, activation="relu", residual=residual, out=out)
+                assert_same_bits(out, alone)
+
+
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("units", [60, 1100])
 def test_rows_times_a_weight_stored_by_its_units(dtype: np.dtype[Any], units: int) -> None:
     # Up to some rows, columns are transposed for each panel of them; with more, once.

@@ -1,0 +1,54 @@
+#include "shares.h"
+
+#include <algorithm>
+
+#include "blocking.h"
+#include "workspace.h"
+
+namespace hotloops {
+namespace {
+
+MatmulArgs part_of(const Kernel& kernel, const MatmulArgs& args, Range rows, Range cols) {
+  const std::int64_t in_c = rows.begin * args.c.row_stride + cols.begin * args.c.col_stride;
+  MatmulArgs result = args;
+  result.m = rows.size();
+  result.n = cols.size();
+  result.a = from(args.a, rows.begin, 0, kernel.a_type);
+  result.b = from(args.b, 0, cols.begin, kernel.b_type);
+  result.c.data = at(args.c.data, in_c, args.c_type(kernel));
+  result.epilogue = from(args.epilogue, cols.begin, in_c, kernel.dtype);
+  if (args.packed_b.data != nullptr) {
+    result.packed_b.data += cols.begin / kernel.nr * args.packed_b.column_bytes;
+    result.packed_b.backwards = nullptr;  // the whole product has turned it
+  }
+  return result;
+}
+
+}  // namespace
+
+Shares::Shares(const Method& method, const MatmulArgs& args, int threads) {
+  const Plan& plan = method.plan;
+  const Kernel& kernel = *plan.kernel;
+  const Grid grid = choose_grid(kernel, args.m, plan.lead + args.n, threads);
+  shares_.reserve(static_cast<std::size_t>(grid.rows) * static_cast<std::size_t>(grid.cols));
+  for (int i = 0; i < grid.rows; ++i) {
+    const Range panels = part(plan.row_panels, 1, grid.rows, i);
+    const Range rows{plan.rows_of(panels.begin).begin, plan.rows_of(panels.end).begin};
+    for (int j = 0; j < grid.cols; ++j) {
+      Range cols = part(plan.lead + args.n, kernel.nr, grid.cols, j);
+      cols = {.begin = std::max(cols.begin - plan.lead, std::int64_t{0}),
+              .end = cols.end - plan.lead};
+      shares_.push_back({rows, cols, Method(kernel, part_of(kernel, args, rows, cols))});
+      shares_.back().method.backwards = method.backwards;
+      apart_ = std::max(apart_, shares_.back().method.bytes + kThreadGap);
+    }
+  }
+}
+
+void Shares::run(const MatmulArgs& args, int index, std::byte* memory) const {
+  const Share& share = shares_[static_cast<std::size_t>(index)];
+  const MatmulArgs part = part_of(*share.method.plan.kernel, args, share.rows, share.cols);
+  share.method.run(part, memory + index * apart_);
+}
+
+}  // namespace hotloops
