@@ -39,8 +39,11 @@ LONG_SECONDS = 0.05
 ACCURACY_WORK = 1e9
 """Wide-range data are computed only for cases of at most this many FLOP."""
 
-SETTLE_STEP = 2e-3
-"""Seconds between two looks at whether the pool still spins."""
+SETTLE_STEP = 12e-3
+"""Seconds between two looks at whether the pool still spins. The kernel counts a running thread's
+time at its ticks, up to ten milliseconds apart: between two of them it seems to rest. With steps of
+two milliseconds, OpenBLAS was found quiet while it span on for a hundred, and whoever came next
+waited for a CPU, four milliseconds in each call."""
 
 SETTLE_LIMIT = 0.5
 """Seconds after which a pool is taken to spin for ever."""
