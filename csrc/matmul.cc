@@ -224,7 +224,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     std::byte* memory = workspace(shares.bytes());
     for (std::int64_t i = 0; i < items; ++i) {
       const MatmulArgs item = batch.item(kernel, i);
-      parallel(shares.count(), [&](Team team) { shares.run(item, team.index, memory); });
+      parallel(shares.count(), [&](Team team) { shares.run(item, team, memory); });
     }
   }
 }

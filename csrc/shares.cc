@@ -45,10 +45,12 @@ Shares::Shares(const Method& method, const MatmulArgs& args, int threads) {
   }
 }
 
-void Shares::run(const MatmulArgs& args, int index, std::byte* memory) const {
-  const Share& share = shares_[static_cast<std::size_t>(index)];
-  const MatmulArgs part = part_of(*share.method.plan.kernel, args, share.rows, share.cols);
-  share.method.run(part, memory + index * apart_);
+void Shares::run(const MatmulArgs& args, Team team, std::byte* memory) const {
+  for (int i = team.index; i < count(); i += team.count) {
+    const Share& share = shares_[static_cast<std::size_t>(i)];
+    const MatmulArgs part = part_of(*share.method.plan.kernel, args, share.rows, share.cols);
+    share.method.run(part, memory + i * apart_);
+  }
 }
 
 }  // namespace hotloops

@@ -8,6 +8,7 @@
 
 #include "matmul.h"
 #include "method.h"
+#include "threads.h"
 
 namespace hotloops {
 
@@ -24,8 +25,9 @@ class Shares {
   [[nodiscard]] int count() const { return static_cast<int>(shares_.size()); }
   [[nodiscard]] std::int64_t bytes() const { return count() * apart_; }
 
-  // One of them, with bytes() of memory that all use.
-  void run(const MatmulArgs& args, int index, std::byte* memory) const;
+  // A thread's, with bytes() of memory that all use; several, if the team is smaller than asked
+  // for.
+  void run(const MatmulArgs& args, Team team, std::byte* memory) const;
 
  private:
   struct Share {

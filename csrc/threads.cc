@@ -101,6 +101,11 @@ void leave_core(int core) {
 
 }  // namespace
 
+// OpenMP's threads are torch's, too, where torch has been imported: then they work for both in
+// turns, and layers between torch's own operations took two thirds of the time that they take with
+// threads of our own (which begin in 0.2 us instead of 1.5, and need not be waited for where those
+// of another library spin on their core).
+//
 // A virtual machine's kernel takes a core that has gone to sleep for one that the host has taken
 // away, and wakes a pool's thread on the core of the thread that calls it. There the one spins
 // while the other should run, at OpenMP's barrier for milliseconds: measured on two cores, 8 ms for

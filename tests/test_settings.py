@@ -97,6 +97,27 @@ def test_the_environment_sets_the_number(count: int) -> None:
     assert support.run_python(program, OMP_NUM_THREADS=str(count)).strip() == str(count)
 
 
+@needs_openmp
+@pytest.mark.parametrize(
+    "shape", [(500, 300, 400), (37, 9000, 41), (1, 800_000, 1), (3, 900, 2000)]
+)
+def test_fewer_threads_than_asked_for(shape: tuple[int, int, int]) -> None:
+    # OpenMP then starts a smaller team than a product has been shared out to.
+    m, k, n = shape
+    program = f"""
+import numpy as np, hotloops
+rng = np.random.default_rng(1)
+a, b = rng.normal(size=({m}, {k})), rng.normal(size=({k}, {n}))
+hotloops.set_num_threads(1)
+alone = hotloops.matmul(a, b)
+hotloops.set_num_threads(5)
+for right in (b, b.T.copy().T):
+    assert hotloops.matmul(a, right).tobytes() == alone.tobytes()
+"""
+    for limit in ("1", "2", "3"):
+        support.run_python(program, OMP_THREAD_LIMIT=limit)
+
+
 # --- Configuration ----------------------------------------------------------------------------
 
 
