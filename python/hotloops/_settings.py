@@ -36,7 +36,8 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        The number of threads, 1 or more. Small problems use fewer.
+        The number of threads, 1 or more. Small problems use fewer; so do all, for a tenth of a
+        second, where another program or library keeps the cores busy.
 
     Examples
     --------
