@@ -47,9 +47,10 @@ HOTLOOPS_INLINE void finish_columns(const Columns& task, const typename S::V (&s
       if (task.epilogue.activation == Activation::relu) value = relu<S>(value);
       S::store(c + j, value);
     }
-    if (task.epilogue.activation > Activation::relu) {
-      activate_row<S>(task.epilogue.activation, Groups * S::lanes, c, c);
-    }
+  }
+  if (task.epilogue.activation > Activation::relu) {
+    c = static_cast<T*>(task.c);
+    activate_rows<S>(task.epilogue.activation, Rows, Groups * S::lanes, task.c_stride, c, c);
   }
 }
 

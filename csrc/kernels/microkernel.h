@@ -196,11 +196,8 @@ class Microkernel {
       // Rows without gaps are one: with a store for each of a few columns, the next row's load
       // waits until it is done.
       const bool one = tile.cols == c_stride;
-      const int64_t n = one ? Mr * c_stride : tile.cols;
-      for (int i = 0; i < (one ? 1 : Mr); ++i) {
-        T* row = c + i * c_stride;
-        activate_row<S>(tile.epilogue.activation, n, row, row);
-      }
+      activate_rows<S>(tile.epilogue.activation, one ? 1 : Mr, one ? Mr * c_stride : tile.cols,
+                       c_stride, c, c);
     }
   }
 

@@ -148,7 +148,7 @@ template <class Sums>
     }
     if constexpr (kIsReal<T>) {
       if (epilogue.activation > Activation::relu) {
-        activate_row<S>(epilogue.activation, tile.cols, to, to);
+        activate_rows<S>(epilogue.activation, 1, tile.cols, tile.cols, to, to);
       }
     }
     if (tile.narrow_c == nullptr) continue;
