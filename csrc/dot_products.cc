@@ -25,7 +25,7 @@ bool are_few(const Kernel& kernel, const MatmulArgs& args) {
 }
 
 bool are_single_dot_products(const Kernel& kernel, const MatmulArgs& args) {
-  return kernel.dots->block_sums[0] != nullptr && args.k > 0 && args.a.col_stride == 1 &&
+  return kernel.dots->row_dots != nullptr && args.k > 0 && args.a.col_stride == 1 &&
          args.b.row_stride == 1 && args.epilogue.is_trivial() &&
          (kernel.parts == 1 ? are_few(kernel, args) : args.m == 1 && args.n == kernel.parts);
 }
@@ -210,7 +210,13 @@ void sum_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, in
   const T* a = static_cast<const T*>(args.a.data) + k;
   const T* b = static_cast<const T*>(args.b.data) + k;
   if (kernel.parts == 1) {
-    kernel.dots->block_sums[vectors - 1](a, b, sums[0]);
+    kernel.dots->row_dots({.k = kKc,
+                           .count = std::int64_t{vectors} * kernel.dots->lanes,
+                           .a = a,
+                           .a_stride = kKc,
+                           .b = b,
+                           .b_stride = kKc,
+                           .sums = sums[0]});
   } else {
     kernel.dots->complex_block_sums[vectors - 1](a, b, sums[0], sums[1]);
   }

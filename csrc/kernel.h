@@ -144,7 +144,20 @@ struct Columns {
   bool swapped;  // A and B have changed places: see Kernel::commutes
 };
 
-// Kernels whose vectors hold chains of different columns, or of different blocks of k.
+// Rows of A and rows of B, of which the i-th ones make a dot product; `count` of these are as many
+// as a vector has lanes, or more. Values of k lie side by side.
+struct Dots {
+  std::int64_t k;
+  std::int64_t count;
+  const void* a;
+  std::int64_t a_stride;  // from one row to the next
+  const void* b;
+  std::int64_t b_stride;
+  void* sums;
+};
+
+// Kernels whose vectors hold chains of different columns, of different products, or of different
+// blocks of k.
 inline constexpr int kColumnsRows = 4;
 inline constexpr int kColumnsVectors = 4;
 inline constexpr int kPackedRows = 16;
@@ -163,14 +176,14 @@ struct DotKernels {
   void (*columns[kColumnsRows][kColumnsVectors])(const Columns&);
   // The same, by rows - 1, of fewer columns than a vector has lanes; or null.
   void (*few_columns[kColumnsRows])(const Columns&) = {};
-  // One chain for each of some blocks of kKc values that follow each other: of one vector of
-  // blocks, and of two.
-  void (*block_sums[2])(const void* a, const void* b, void* sums);
-  // Of so many values behind each other: of fewer than a vector of blocks has; and of that and
-  // fewer than another one has. Sums are stored for whole vectors.
-  void (*last_block_sums[2])(const void* a, const void* b, std::int64_t values, void* sums);
-  // The same of complex numbers' parts by turns, of which a chain sums one part of the products.
-  void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary);
+  // A product in each lane, or a block of k of one product where rows begin where blocks do.
+  void (*row_dots)(const Dots&) = nullptr;
+  // One chain for each block of so many values behind each other: of fewer than a vector of blocks
+  // has; and of that and fewer than another one has. Sums are stored for whole vectors.
+  void (*last_block_sums[2])(const void* a, const void* b, std::int64_t values, void* sums) = {};
+  // One vector of blocks, and two, of complex numbers' parts by turns. A chain sums one part of the
+  // products.
+  void (*complex_block_sums[2])(const void* a, const void* b, void* real, void* imaginary) = {};
   // More rows of A, packed as a panel for each block of k, times one vector of so many columns:
   // from `least_packed_rows` on, `packed_rows` at most in a panel, and so many panels at most. With
   // more, each value of B is transposed once more than it is worth. By rows - 1. 0: there are none.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <tuple>
 
+#include "batch_dots.h"
 #include "blocking.h"
 #include "blocks_of_k.h"
 #include "dot_products.h"
@@ -41,7 +42,14 @@ struct Batch {
   Batch(const Kernel& kernel, const MatmulArgs& product, std::span<const BatchDim> batch)
       : args(product) {
     for (const BatchDim& dim : batch) {
-      if (dim.size != 1) dims[ndim++] = dim;
+      if (dim.size == 1) continue;
+      if (ndim == 0 || !continues(dims[ndim - 1], dim)) {
+        dims[ndim++] = dim;
+      } else {
+        const std::int64_t size = dims[ndim - 1].size * dim.size;
+        dims[ndim - 1] = dim;
+        dims[ndim - 1].size = size;
+      }
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
     // Tiles have rows in memory, and long ones. A C of columns, or a single column, or a few short
@@ -76,6 +84,13 @@ struct Batch {
   }
 
  private:
+  // Whether the outer of two dimensions is nothing but more of the inner one.
+  static bool continues(const BatchDim& outer, const BatchDim& inner) {
+    return outer.a_stride == inner.size * inner.a_stride &&
+           outer.b_stride == inner.size * inner.b_stride &&
+           outer.c_stride == inner.size * inner.c_stride;
+  }
+
   // Many A's over one B are one taller A if their rows lie evenly in memory, and C's too.
   [[nodiscard]] bool continues_rows(const BatchDim& dim) const {
     return dim.b_stride == 0 && (args.m == 1 || (dim.a_stride == args.m * args.a.row_stride &&
@@ -175,6 +190,16 @@ void run_few_tiles(const Plan& plan, const Batch& batch, Range items) {
   }
 }
 
+// Some dot products of a batch, as far as they lie evenly in memory.
+void run_dots(const Kernel& kernel, const Batch& batch, Range items) {
+  const BatchDim& dim = batch.dims[batch.ndim - 1];
+  for (std::int64_t i = items.begin; i < items.end;) {
+    const std::int64_t count = std::min(dim.size - i % dim.size, items.end - i);
+    run_batch_dots(kernel, batch.item(kernel, i), dim, count);
+    i += count;
+  }
+}
+
 }  // namespace
 
 void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
@@ -190,6 +215,8 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int count = static_cast<int>(
         std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
+    const bool dots =
+        batch.ndim > 0 && are_batch_dots(kernel, batch.args, batch.dims[batch.ndim - 1]);
     // One dot product is not made of tiles, but of many, short ones, tiles cost the least.
     const bool few_tiles = method.plan.few_tiles && !method.short_rows &&
                            (method.dots ? batch.ndim == 1 : batch.ndim <= 1);
@@ -198,6 +225,10 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * apart;
       const Range range = part(items, 1, team.count, team.index);
+      if (dots) {
+        run_dots(kernel, batch, range);
+        return;
+      }
       if (few_tiles) {
         run_few_tiles(method.plan, batch, range);
         return;

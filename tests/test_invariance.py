@@ -226,6 +226,67 @@ def test_an_item_alone_and_in_the_batch(dtype: np.dtype[Any], size: tuple[int, i
         assert_same_bits(hotloops.matmul(a[i], b[0]), stretched[i])
 
 
+def batch_of_dots(a: support.Array, b: support.Array, out: Any = None) -> support.Array:
+    """Return the dot products along the last dimension, by one call."""
+    product: support.Array = hotloops.matmul(a[..., None, :], b[..., :, None], out=out)
+    return product[..., 0, 0]
+
+
+@pytest.mark.parametrize(
+    "k", [1, 2, 3, 4, 5, 7, 16, 18, KC - 1, KC, KC + 1, 2 * KC, 2 * KC + 5, 4 * KC]
+)
+def test_dot_products_of_a_batch(isa: str, dtype: np.dtype[Any], k: int) -> None:
+    # As many as fill no vector, one, two, and more, of which the last ones fill none.
+    a, b = operands((71, k, 71), dtype)
+    b = b.T.copy()
+    alone = np.array([hotloops.matmul(x, y) for x, y in zip(a, b, strict=True)])
+    if isa in FMA_ISAS:
+        assert_same_bits(alone[:1, None], contract_matmul(a[:1], b[:1].T))
+    for count in (2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 71):
+        assert_same_bits(batch_of_dots(a[:count], b[:count]), alone[:count])
+    for make in LAYOUTS.values():
+        assert_same_bits(batch_of_dots(make(a), b), alone)
+        assert_same_bits(batch_of_dots(make(a), make(b)), alone)
+    assert_same_bits(batch_of_dots(a[::-1], b[::-1]), alone[::-1])
+    assert_same_bits(batch_of_dots(a[::2], b[::2]), alone[::2])
+    assert_same_bits(batch_of_dots(a[:64:-1], b[5::-1]), batch_of_dots(a[65:], b[:6])[::-1])
+    out = np.full((71, 3, 2), np.nan, dtype)
+    batch_of_dots(a, b, out[:, :1, :1])
+    assert_same_bits(out[:, 0, 0], alone)
+    assert np.isnan(out[:, 1:]).all()
+    assert np.isnan(out[:, 0, 1]).all()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("k", [6, 2 * KC])
+def test_dot_products_of_a_batch_of_several_dimensions(dtype: np.dtype[Any], k: int) -> None:
+    a, b = operands((60, k, 60), dtype)
+    b = b.T.copy()
+    alone = np.array([[hotloops.matmul(x, y) for y in b] for x in a[:5]])
+    # Each with each, of which one operand is stretched; as they lie, and the other way round.
+    each = batch_of_dots(np.broadcast_to(a[:5, None], (5, 60, k)), b)
+    assert_same_bits(each, alone)
+    assert_same_bits(batch_of_dots(b[:, None], a[:5]), alone.T)
+    # In dimensions that can be merged, and in others.
+    a, b = a.reshape(3, 20, k), b.reshape(3, 20, k)
+    flat = batch_of_dots(a.reshape(60, k), b.reshape(60, k))
+    assert_same_bits(batch_of_dots(a, b).ravel(), flat)
+    assert_same_bits(batch_of_dots(a.swapaxes(0, 1), b.swapaxes(0, 1)).T.ravel(), flat)
+    assert_same_bits(batch_of_dots(a[:, :17], b[:, :17]), flat.reshape(3, 20)[:, :17])
+    assert_same_bits(batch_of_dots(a[:, ::-3], b[:, ::-3]), flat.reshape(3, 20)[:, ::-3])
+
+
+@pytest.mark.usefixtures("isa")
+def test_dot_products_of_a_batch_on_any_number_of_threads(dtype: np.dtype[Any]) -> None:
+    # Shared out within a dimension, and in pieces that fill no vector.
+    a, b = (normal(seed, (700, 13, 300), dtype)[:, ::-1] for seed in (1, 2))
+    with hotloops.threads(1):
+        alone = batch_of_dots(a, b)
+    for count in (2, 3, 5):
+        with hotloops.threads(count):
+            assert_same_bits(batch_of_dots(a, b), alone)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_layout(dtype: np.dtype[Any], shape: tuple[int, int, int], layout: str) -> None:
     a, b = operands(shape, dtype)

@@ -188,9 +188,6 @@ inline constexpr DotKernels kIntegerDots = {
     .any_company = true,
     .most_rows = 1,
     .vectors = {2},
-    .columns = {{&integer_columns<Pairs, A, B, 1>, &integer_columns<Pairs, A, B, 2>}},
-    .block_sums = {},
-    .last_block_sums = {},
-    .complex_block_sums = {}};
+    .columns = {{&integer_columns<Pairs, A, B, 1>, &integer_columns<Pairs, A, B, 2>}}};
 
 }  // namespace hotloops::HOTLOOPS_ISA

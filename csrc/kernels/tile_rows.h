@@ -154,7 +154,8 @@ struct ColumnStep {
   // The value at p alone.
   HOTLOOPS_INLINE void add_one(const uint16_t* b, int64_t stride, int64_t p) {
     for (int64_t g = 0; g < Groups; ++g) {
-      const U bits = gather<Simd<uint32_t, 64>>(b + g * S::lanes * stride + p, stride);
+      const U bits =
+          gather<Simd<uint32_t, 64>>(b + g * S::lanes * stride + p, EvenOffsets{2 * stride});
       const V values = reinterpret_cast<V>(bits << 16);
       for (int i = 0; i < Rows; ++i) {
         V& chain = p % 2 == 0 ? even[i][g] : odd[i][g];
@@ -215,10 +216,7 @@ inline constexpr DotKernels kBf16Dots = {
     .most_rows = 2,
     .vectors = {2, 2},
     .columns = {{&bf16_columns<Kc, 1, 1>, &bf16_columns<Kc, 1, 2>},
-                {&bf16_columns<Kc, 2, 1>, &bf16_columns<Kc, 2, 2>}},
-    .block_sums = {},
-    .last_block_sums = {},
-    .complex_block_sums = {}};
+                {&bf16_columns<Kc, 2, 1>, &bf16_columns<Kc, 2, 2>}}};
 
 // The sums of a block of k, of the two vectors of columns that make a panel of tiles.
 template <int64_t Kc>
@@ -282,7 +280,7 @@ struct Float16ColumnSums {
 
   // The value of each column.
   HOTLOOPS_INLINE static V one_of_each(const uint16_t* p, int64_t stride) {
-    return widen(gather<Simd<uint32_t, 64>>(p, stride));
+    return widen(gather<Simd<uint32_t, 64>>(p, EvenOffsets{2 * stride}));
   }
 
   template <class U>
@@ -319,10 +317,7 @@ inline constexpr DotKernels kFloat16Dots = {
     .any_company = false,
     .most_rows = 1,
     .vectors = {2},
-    .columns = {{&float16_columns<Kc, 1>, &float16_columns<Kc, 2>}},
-    .block_sums = {},
-    .last_block_sums = {},
-    .complex_block_sums = {}};
+    .columns = {{&float16_columns<Kc, 1>, &float16_columns<Kc, 2>}}};
 
 // ---- A single row times rows of B --------------------------------------------------------------
 

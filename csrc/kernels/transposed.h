@@ -54,6 +54,12 @@ class RowOffsets {
   int64_t odd_[kOdd];
 };
 
+// The same where few of them are needed.
+struct EvenOffsets {
+  int64_t stride;
+  HOTLOOPS_INLINE int64_t operator[](int row) const { return row * stride; }
+};
+
 // The same of each lane's row by itself: several may be the same one.
 template <class S>
 struct LaneOffsets {
@@ -69,22 +75,14 @@ struct Transposed {
 
   V x[kDepth];
 
-  HOTLOOPS_INLINE Transposed(const void* p, int64_t stride) {
-    load(p, [&](int row) HOTLOOPS_LAMBDA_INLINE { return row * stride; });
-  }
+  HOTLOOPS_INLINE Transposed(const void* p, int64_t stride) : Transposed(p, EvenOffsets{stride}) {}
   template <class Offsets>
   HOTLOOPS_INLINE Transposed(const void* p, const Offsets& offsets) {
-    load(p, [&](int row) HOTLOOPS_LAMBDA_INLINE { return offsets[row]; });
-  }
-
- private:
-  template <class F>
-  HOTLOOPS_INLINE void load(const void* p, F offset) {
     const char* from = static_cast<const char*>(p);
 #pragma GCC unroll 4
     for (int i = 0; i < kDepth; ++i) {
-      x[i] = S::load_lanes([&](int lane)
-                               HOTLOOPS_LAMBDA_INLINE { return from + offset(i + lane * kDepth); });
+      x[i] = S::load_lanes(
+          [&](int lane) HOTLOOPS_LAMBDA_INLINE { return from + offsets[i + lane * kDepth]; });
     }
     transpose_lanes<S>(x);
   }

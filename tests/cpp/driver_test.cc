@@ -266,6 +266,41 @@ void test_batch(Shape shape) {
   }
 }
 
+// Dot products of a batch, so far apart, against each alone.
+template <class T>
+void test_batch_dots(std::int64_t count, std::int64_t k, std::int64_t gap, std::int64_t c_stride,
+                     Guard guard) {
+  const std::int64_t stride = k + gap;
+  const GuardedArray<T> a((count - 1) * stride + k, guard);
+  const GuardedArray<T> b((count - 1) * k + k, guard);
+  const GuardedArray<T> c((count - 1) * c_stride + 1, guard);
+  fill_real(a.span(), 1);
+  fill_real(b.span(), 2);
+  std::ranges::fill(c.span(), kNan<T>);
+  for (std::int64_t i = 0; i + 1 < count; ++i) {
+    std::fill_n(a.data() + i * stride + k, gap, kNan<T>);
+  }
+  MatmulArgs args{.m = 1,
+                  .n = 1,
+                  .k = k,
+                  .a = {.data = a.data(), .row_stride = 0, .col_stride = 1},
+                  .b = {.data = b.data(), .row_stride = 1, .col_stride = 0},
+                  .c = {.data = c.data(), .row_stride = 0, .col_stride = 0},
+                  .epilogue = {}};
+  const BatchDim batch{.size = count, .a_stride = stride, .b_stride = k, .c_stride = c_stride};
+  const auto kernels = matmul_kernels(kDTypeOf<T>);
+  matmul(kernels, args, {&batch, 1}, 1);
+  std::vector<T> expected(c.span().size(), kNan<T>);
+  for (std::int64_t i = 0; i < count; ++i) {
+    args.a.data = a.data() + i * stride;
+    args.b.data = b.data() + i * k;
+    args.c.data = &expected[static_cast<std::size_t>(i * c_stride)];
+    matmul(kernels, args, {}, 1);
+  }
+  check(same_bits<T>(c.span(), expected), active_kernels().name, ' ', name_of(kDTypeOf<T>), ' ',
+        count, " dot products of ", k, " values, gap ", gap, ", c stride ", c_stride);
+}
+
 template <class T>
 void print_digests() {
   const KernelSet& set = active_kernels();
@@ -354,6 +389,16 @@ void test_drivers_typed() {
   }
   for (const Shape shape : {Shape{1, 1, 3}, Shape{4, 4, 4}, Shape{31, 33, 300}}) {
     test_batch<T>(shape);
+  }
+  for (const std::int64_t count : {std::int64_t{2}, lanes, 2 * lanes + 1, 9 * lanes - 1}) {
+    for (const std::int64_t k :
+         {std::int64_t{1}, std::int64_t{2}, std::int64_t{3}, std::int64_t{4}, std::int64_t{7},
+          std::int64_t{18}, kKc, kKc + 1, 2 * kKc, 3 * kKc - 2}) {
+      test_batch_dots<T>(count, k, 0, 1, Guard::after);
+      test_batch_dots<T>(count, k, 0, 3, Guard::before);
+      test_batch_dots<T>(count, k, 5, 1, Guard::before);
+      test_batch_dots<T>(count, k, 5, 1, Guard::after);
+    }
   }
   print_digests<T>();
 }
