@@ -13,6 +13,9 @@ struct CacheSizes {
   std::int64_t l1d, l2, l3;  // bytes; l3 is that of the whole socket
 };
 
+// So few values of k that preparing a tile, and writing it, takes longer than multiplying.
+inline constexpr std::int64_t kShortK = 8;
+
 // Of this machine, read once from the operating system; typical sizes where it does not tell.
 const CacheSizes& cache_sizes();
 

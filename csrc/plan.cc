@@ -43,12 +43,13 @@ bool columns_close(const ConstView& a, const Kernel& kernel, std::int64_t column
 // with n columns; 0 where that cannot be or does not pay. NumPy aligns large arrays to 16 bytes
 // only, and a tile whose rows straddle lines takes 3 to 5 % longer where they are C's, and a third
 // where they are those of a B in memory; the tile more in each row of tiles takes half of one's
-// time.
-std::int64_t choose_lead(const Kernel& kernel, const ConstView& matrix, std::int64_t n) {
-  constexpr std::int64_t kWorthwhileTiles = 24;
+// time. With a few values of k, writing C is nearly all that there is to do.
+std::int64_t choose_lead(const Kernel& kernel, const ConstView& matrix, std::int64_t n,
+                         std::int64_t k) {
+  const std::int64_t worthwhile_tiles = k <= kShortK ? 8 : 24;
   const std::int64_t size = size_of(kernel.dtype) * kernel.parts;
   const std::int64_t offset = misalignment(matrix);
-  if (n < kWorthwhileTiles * kernel.nr || matrix.col_stride != 1 ||
+  if (n < worthwhile_tiles * kernel.nr || matrix.col_stride != 1 ||
       matrix.row_stride * size_of(kernel.dtype) % kLine != 0 || offset % size != 0) {
     return 0;
   }
@@ -80,14 +81,15 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // L2 that few pages cover, or anywhere if it is read by a few panels of A only. Measured for up
   // to kFewPanels of them, B in place is 2 to 10 % faster (float64 up to 17) than packed in
   // passing. Rows that straddle cache lines make it 4 to 9 % slower for any number of panels, but
-  // for a B that L1 holds, and where few columns leave A in place, too.
+  // for a B that L1 holds, where few columns leave A in place, too, and for a few values of k,
+  // where deciding on each tile takes longer than that.
   const CacheSizes& caches = cache_sizes();
   const bool few_columns = args.n < std::int64_t{4} * the_kernel.nr;
   const bool b_in_rows = args.b.col_stride == 1;
   const std::int64_t b_span = span_bytes(kc, args.b.row_stride, the_kernel.b_type);
   const bool b_close = b_span <= caches.l2 / 16;
-  const bool b_in_lines =
-      b_span <= caches.l1d / 2 || few_columns || on_lines(args.b, the_kernel.b_type);
+  const bool b_in_lines = b_span <= caches.l1d / 2 || few_columns ||
+                          on_lines(args.b, the_kernel.b_type) || args.k <= kShortK;
   const bool is_complex = the_kernel.parts > 1;
   b_in_place =
       !panels.always && !packed && b_in_rows &&
@@ -95,7 +97,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   b_kept = !b_in_place && !packed && row_panels > 1;
   if (!packed && !args.narrows()) {
     const bool b_once = b_in_place && !b_close && !is_complex;
-    lead = choose_lead(the_kernel, b_once ? args.b : args.c.as_const(), args.n);
+    lead = choose_lead(the_kernel, b_once ? args.b : args.c.as_const(), args.n, args.k);
   }
   nc = choose_block_columns(the_kernel, caches, lead + args.n);
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
