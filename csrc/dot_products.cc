@@ -55,12 +55,17 @@ bool is_packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) 
          packed_rows_bytes(kernel, args) <= cache_sizes().l2 / 2;
 }
 
+// The least k for which columns are transposed anew for each panel of rows. Shorter ones take less
+// time to be transposed into panels of B, once, than these kernels take to begin and to end.
+std::int64_t least_k(const DotKernels& dots, std::int64_t m) {
+  if (m < kColumnsRows) return 2;
+  return m <= dots.packed_rows ? 24 : 96;
+}
+
 bool is_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
-  // Short columns are transposed into panels in less time than it takes to begin here.
-  const bool worthwhile = args.k >= 16 || (args.k > 1 && args.m < kColumnsRows);
-  if (args.b.row_stride != 1 || !worthwhile) return false;
-  if (is_packed_rows_times_columns(kernel, args)) return true;
   const DotKernels& dots = *kernel.dots;
+  if (args.b.row_stride != 1 || args.k < least_k(dots, args.m)) return false;
+  if (is_packed_rows_times_columns(kernel, args)) return true;
   return args.m <= dots.most_rows && (args.c.col_stride == 1 || !args.narrows()) &&
          (args.n < dots.lanes ? dots.few_columns[0] != nullptr
                               : dots.any_company || args.n % dots.lanes == 0);
