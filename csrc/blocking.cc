@@ -34,6 +34,20 @@ std::int64_t even_block(std::int64_t extent, std::int64_t most, std::int64_t mul
   return round_up(ceil_div(extent, ceil_div(extent, limit)), multiple);
 }
 
+// With a few values of k, most of the time is taken by writing C, which long pieces of a few rows
+// do faster than short ones of many: 1000 x 1 x 1000 and 176 x 6 x 1173 by a quarter.
+bool is_short_and_wide(const Kernel& tall, const Kernel& low, std::int64_t m, std::int64_t n,
+                       std::int64_t k) {
+  if (k <= 2 && n >= std::int64_t{8} * tall.nr) return true;
+  if (k > kShortK || low.nr <= tall.nr || tall.panels.always) return false;
+  if (m <= 2 * tall.mr || n <= tall.nr) return false;
+  // But not if the last piece of each row is a short one, and one of few.
+  const auto tiles = [&](const Kernel& kernel) {
+    return ceil_div(m, kernel.mr) * ceil_div(n, kernel.nr);
+  };
+  return 4 * tiles(low) <= 5 * tiles(tall);
+}
+
 }  // namespace
 
 const CacheSizes& cache_sizes() {
@@ -48,14 +62,7 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std
     if (m <= kernels[i].mr) return kernels[i];
   }
   const Kernel& tall = kernels.front();
-  // With a few values of k, most of the time is taken by writing C, which long pieces of a few rows
-  // do faster than short ones of many: 1000 x 1 x 1000 and 176 x 6 x 1173 by a quarter.
-  if (kernels.size() > 1) {
-    const Kernel& low = kernels[1];
-    const bool longer = low.nr > tall.nr && !tall.panels.always;
-    if (k <= 2 && n >= std::int64_t{8} * tall.nr) return low;
-    if (k <= kShortK && longer && m > 2 * tall.mr && n >= 2 * tall.nr) return low;
-  }
+  if (kernels.size() > 1 && is_short_and_wide(tall, kernels[1], m, n, k)) return kernels[1];
   const bool small = k < tall.kr || m * n < tall.break_even * (m + n);
   return tall.break_even > 0 && small && kernels.size() > 1 ? *tall.plain : tall;
 }
