@@ -52,11 +52,7 @@ struct Batch {
       }
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
-    // Tiles have rows in memory, and long ones. A C of columns, or a single column, or a few short
-    // of them, is the transpose of one that has: C' = B' A', whose products commute bit for bit.
-    const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
-    const bool column = args.n == 1 && args.m > 1;
-    if ((columns || column || is_narrow(kernel)) && may_transpose(kernel)) transpose();
+    if (is_better_transposed(kernel)) transpose();
     if (kernel.parts > 1) count_parts(kernel.parts);
   }
 
@@ -105,6 +101,20 @@ struct Batch {
     args.m *= dim.size;
   }
 
+  // Tiles have rows in memory, and long ones. A C of columns, or a single column, or a few short of
+  // them, is the transpose of one that has: C' = B' A', whose products commute bit for bit.
+  [[nodiscard]] bool is_better_transposed(const Kernel& kernel) const {
+    if (!may_transpose(kernel)) return false;
+    const bool columns = args.c.col_stride != 1 && args.c.row_stride == 1;
+    const bool column = args.n == 1 && args.m > 1;
+    bool by_dots = args.epilogue.bias != nullptr;  // which then runs along the rows
+    if (!columns && !column) {
+      if (!is_narrow(kernel)) return false;
+      by_dots = by_dots || args.a.col_stride == 1;
+    }
+    return !by_dots || are_dot_products(kernel, transpose_of(args));
+  }
+
   // Whether C has few columns for vectors to be filled with, and its transpose takes less time,
   // often half, bringing it back included. Rows of A that lie along k then meet these columns as
   // dot products do, unless they nearly fill vectors; where columns of A are what lies side by
@@ -120,10 +130,10 @@ struct Batch {
       const bool fills_vectors = args.n % lanes == 0 || 4 * (args.n % lanes) > 3 * lanes;
       // An A from memory is read in half the time, too.
       const bool from_memory = args.m * args.k * size_of(kernel.a_type) > cache_sizes().l2;
-      const bool few =
-          args.n <= kColumnsRows || (args.n <= kernel.dots->packed_rows &&
-                                     (from_memory || (2 * args.n <= 3 * lanes && !fills_vectors)));
-      return few && args.k >= 8 * args.n && are_dot_products(kernel, transpose_of(args));
+      return args.k >= 8 * args.n &&
+             (args.n <= kColumnsRows ||
+              (args.n <= kernel.dots->packed_rows &&
+               (from_memory || (2 * args.n <= 3 * lanes && !fills_vectors))));
     }
     return args.a.row_stride == 1 && args.m >= kernel.dots->lanes &&
            args.n <= std::max(kernel.mr, kernel.nr / 2) && args.k >= args.n;
@@ -131,13 +141,12 @@ struct Batch {
 
   [[nodiscard]] bool may_transpose(const Kernel& kernel) const {
     // Of complex operands the parts of B would come first, in another order.
-    if (kernel.a_type != kernel.b_type || kernel.parts > 1 || args.packed_b.data != nullptr ||
-        (!kernel.commutes && args.n != 1)) {
+    if (kernel.a_type != kernel.b_type || kernel.parts > 1 || args.packed_b.data != nullptr) {
       return false;
     }
-    // The transpose's bias runs along the rows.
-    return args.epilogue.bias == nullptr || (args.epilogue.residual == nullptr && !args.narrows() &&
-                                             are_dot_products(kernel, transpose_of(args)));
+    return (kernel.commutes || args.n == 1) &&
+           (args.epilogue.bias == nullptr ||
+            (args.epilogue.residual == nullptr && !args.narrows()));
   }
 
   static MatmulArgs transpose_of(const MatmulArgs& product) {
