@@ -66,7 +66,8 @@ void run_batch_dots(const Kernel& kernel, const MatmulArgs& first, const BatchDi
   const bool alone = count < lanes;
   const std::int64_t blocks = alone ? 1 : blocks_of(first.k, dim);
   const bool aside = alone || blocks > 1 || dim.c_stride != 1;
-  const std::int64_t most = alone ? 1 : aside ? kSumsAside / blocks : count;
+  std::int64_t most = aside ? kSumsAside / blocks : count;
+  if (alone) most = 1;
   const std::int64_t pieces = ceil_div(count, most);
   alignas(64) std::byte sums[kSumsAside * 8];
   for (std::int64_t i = 0; i < pieces; ++i) {

@@ -40,7 +40,7 @@ bool is_short_and_wide(const Kernel& tall, const Kernel& low, std::int64_t m, st
                        std::int64_t k) {
   if (k <= 2 && n >= std::int64_t{8} * tall.nr) return true;
   if (k > kShortK || low.nr <= tall.nr || tall.panels.always) return false;
-  if (m <= 2 * tall.mr || n <= tall.nr) return false;
+  if (m <= std::int64_t{2} * tall.mr || n <= tall.nr) return false;
   // But not if the last piece of each row is a short one, and one of few.
   const auto tiles = [&](const Kernel& kernel) {
     return ceil_div(m, kernel.mr) * ceil_div(n, kernel.nr);
