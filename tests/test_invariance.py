@@ -190,6 +190,36 @@ def test_rows_times_a_weight_stored_by_its_units(dtype: np.dtype[Any], units: in
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("k", [16, 23, 24, 61, 95, 96])
+def test_rows_times_short_columns(dtype: np.dtype[Any], k: int) -> None:
+    # Packed or transposed where they are, by k and the number of rows.
+    x, weight = operands((40, k, 150), dtype)
+    whole = np.concatenate([hotloops.matmul(x[i : i + 1], weight) for i in range(40)])
+    stored = weight.T.copy().T
+    for rows in (3, 4, 5, 10, 11, 16, 17, 24, 33, 40):
+        assert_same_bits(hotloops.matmul(x[:rows], stored), whole[:rows])
+        assert_same_bits(hotloops.matmul(stored.T, x[:rows].T), whole[:rows].T)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("k", [1, 2, 5, 8, 9])
+def test_few_values_of_k_in_wide_and_narrow_results(dtype: np.dtype[Any], k: int) -> None:
+    # Tiles of all shapes, from wherever a row begins in its cache line.
+    a, b = operands((90, k, 1100), dtype)
+    rows = np.concatenate([hotloops.matmul(a[i : i + 1], b) for i in range(90)])
+    for m in (28, 29, 60, 90):
+        for n in (15, 17, 33, 49, 64, 87, 130, 1024, 1100):
+            expected = rows[:m, :n]
+            assert_same_bits(hotloops.matmul(a[:m], b[:, :n]), expected)
+            assert_same_bits(hotloops.matmul(a[:m], b[:, :n].T.copy().T), expected)
+            wide = np.full((m, 1104), np.nan, dtype)
+            for first in (0, 2, 3):
+                out = wide[:, first : first + n]
+                assert_same_bits(hotloops.matmul(a[:m], b[:, :n], out=out), expected)
+            assert np.isnan(wide[:, n + 3 :]).all()
+
+
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("size", [(700, 3, 3), (700, 4, 4), (300, 2, 6), (800, 5, 4), (900, 8, 8)])
 def test_short_rows_alone_and_in_the_batch(
     dtype: np.dtype[Any], size: tuple[int, int, int]
