@@ -37,6 +37,7 @@ struct Pieces {
 //   kTiles      side by side for each piece, 16 rows of A or columns of B in each
 //   a_row       of A: up to kStep values of a row, to the same row of each piece
 //   b_row       of B: the p-th row of each piece's tile, for up to 16 columns
+//   b_whole_row the same for all columns of a panel, in a step of full depth; optional
 //   b_columns   the same for all rows of each piece's tile, from 16 contiguous columns so many
 //   bytes
 //               apart; optional
@@ -134,6 +135,14 @@ class TilePanels {
   }
 
   static void pack_step(Form& form, const T* rows, int64_t stride, int depth, int cols, char* to) {
+    if constexpr (requires { form.b_whole_row(rows, stride, 0, to); }) {
+      if (depth == Form::kStep && cols == kCols) {
+        for (int p = 0; p < kTileRows; ++p) {
+          form.b_whole_row(rows, stride, p, to + p * kTileRowBytes);
+        }
+        return;
+      }
+    }
     for (int col = 0; col < cols; col += kTileCols, to += kTileBytes) {
       const int width = cols - col < kTileCols ? cols - col : kTileCols;
       for (int p = 0; p < kTileRows; ++p) {
@@ -225,6 +234,27 @@ struct WholeForm {
     __builtin_memcpy(to, &group, sizeof group);
   }
 
+  // Rows are interleaved: widening each value took twice as long, of bytes three times.
+  HOTLOOPS_INLINE void b_whole_row(const T* rows, int64_t stride, int p, char* to) {
+    Pairs pairs[2];
+#pragma GCC unroll 2
+    for (int q = 0; q < 2; ++q) {
+      const T* row = rows + (p * kSide + q * kSide / 2) * stride;
+      pairs[q] = spread_row(row);
+      if constexpr (kSide == 4) {
+        pairs[q] = reinterpret_cast<Pairs>(
+            _mm512_unpacklo_epi8(reinterpret_cast<__m512i>(pairs[q]),
+                                 reinterpret_cast<__m512i>(spread_row(row + stride))));
+      }
+    }
+    const auto first = reinterpret_cast<__m512i>(pairs[0]);
+    const auto second = reinterpret_cast<__m512i>(pairs[1]);
+    const __m512i left = _mm512_unpacklo_epi16(first, second);
+    const __m512i right = _mm512_unpackhi_epi16(first, second);
+    __builtin_memcpy(to, &left, sizeof left);
+    __builtin_memcpy(to + kTileBytes, &right, sizeof right);
+  }
+
   // Values of k that lie side by side in a tile do so in a column, too: it is transposed as it is,
   // in 32 bits.
   HOTLOOPS_INLINE void b_columns(const T* columns, int64_t stride, char* to) {
@@ -245,6 +275,27 @@ struct WholeForm {
 
  private:
   static constexpr int kSide = 4 / static_cast<int>(sizeof(T));  // values of k side by side
+  typedef uint64_t Pairs __attribute__((vector_size(64)));
+
+  // A row of a panel in four parts, each of four columns of the left tile and four of the right
+  // one, at the beginning of 16 bytes.
+  HOTLOOPS_INLINE static Pairs spread_row(const T* row) {
+    __builtin_prefetch(row + int64_t{kTiles} * kTileCols);
+    if constexpr (sizeof(T) == 2) {
+      __m512i values;
+      __builtin_memcpy(&values, row, sizeof values);
+      constexpr Pairs kPlaces = {0, 4, 1, 5, 2, 6, 3, 7};
+      return reinterpret_cast<Pairs>(_mm512_maskz_permutexvar_epi64(
+          static_cast<__mmask8>(kEachLane), reinterpret_cast<__m512i>(kPlaces), values));
+    } else {
+      typedef uint32_t Fours __attribute__((vector_size(64)));
+      __m256i values;
+      __builtin_memcpy(&values, row, sizeof values);
+      constexpr Fours kPlaces = {0, 4, 0, 0, 1, 5, 0, 0, 2, 6, 0, 0, 3, 7, 0, 0};
+      return reinterpret_cast<Pairs>(_mm512_maskz_permutexvar_epi32(
+          kEachLane, reinterpret_cast<__m512i>(kPlaces), _mm512_castsi256_si512(values)));
+    }
+  }
 
   template <class U, class V>
   HOTLOOPS_INLINE static U widened(V values) {
