@@ -67,20 +67,26 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std
   return tall.break_even > 0 && small && kernels.size() > 1 ? *tall.plain : tall;
 }
 
-std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n) {
+std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n,
+                                  bool keeps_sums) {
   if (n <= kernel.nr) return kernel.nr;
   // B's block takes half of L2: every panel of A streams it into L1 once. The rest is for C and A,
   // which pass by, and for the next block, which is fetched meanwhile (three quarters were up to 2
-  // % slower). Kernels that read nothing but panels do not fetch it, and take an eighth more (up to
-  // 15 % faster: A is packed less often). On CPUs with a small L2, B may overflow into L3 instead:
-  // with fewer than 256 columns A would be packed and C loaded too often for too little work.
+  // % slower). Kernels that read nothing but panels do not fetch it, and take an eighth more if
+  // that is all of B (int8 was up to 9 % faster: A is packed less often), but not where sums of C
+  // pass by (bfloat16 was 1 to 9 % slower). On CPUs with a small L2, B may overflow into L3
+  // instead: with fewer than 256 columns A would be packed and C loaded too often for too little
+  // work.
   const Panels& panels = kernel.panels;
   const std::int64_t block = kernel.kc / panels.k_step * panels.b_step_bytes;
-  const std::int64_t share = panels.always ? caches.l2 / 8 * 5 : caches.l2 / 2;
-  const std::int64_t most = std::max<std::int64_t>(256, share / block * kernel.nr);
   // A panel more, so that the columns before the first one (see choose_lead) do not make two blocks
   // of one.
-  return even_block(n, most + kernel.nr, kernel.nr);
+  const auto columns_in = [&](std::int64_t bytes) {
+    return std::max<std::int64_t>(256, bytes / block * kernel.nr) + kernel.nr;
+  };
+  const std::int64_t all = columns_in(caches.l2 / 8 * 5);
+  if (panels.always && !keeps_sums && n <= all) return round_up(n, kernel.nr);
+  return even_block(n, columns_in(caches.l2 / 2), kernel.nr);
 }
 
 std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc) {

@@ -23,8 +23,10 @@ const CacheSizes& cache_sizes();
 const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std::int64_t n,
                             std::int64_t k);
 
-// Columns of B that are packed and used together, a multiple of nr.
-std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n);
+// Columns of B that are packed and used together, a multiple of nr. Sums of C may be kept apart
+// from it, from one block of k to the next.
+std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n,
+                                  bool keeps_sums);
 
 // Of a packed panel of B, for so many values of k; a multiple of a cache line.
 std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc);

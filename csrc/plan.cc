@@ -7,7 +7,8 @@ namespace hotloops {
 namespace {
 
 // Rows of C whose sums are kept where they are to be narrowed: with more, B is packed less often.
-constexpr std::int64_t kRowsOfSums = 1024;
+// Of bfloat16, 2048 rows in one piece were 12 % faster than in two.
+constexpr std::int64_t kRowsOfSums = 2048;
 
 // Panels of A that are few for B to be packed.
 constexpr std::int64_t kFewPanels = 6;
@@ -99,7 +100,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     const bool b_once = b_in_place && !b_close && !is_complex;
     lead = choose_lead(the_kernel, b_once ? args.b : args.c.as_const(), args.n, args.k);
   }
-  nc = choose_block_columns(the_kernel, caches, lead + args.n);
+  const bool keeps_sums = args.narrows() && args.k > the_kernel.kc;
+  nc = choose_block_columns(the_kernel, caches, lead + args.n, keeps_sums);
   const bool a_read_often = args.n > std::int64_t{2} * the_kernel.nr;
   const std::int64_t highest = std::min<std::int64_t>(args.m, the_kernel.mr);
   const bool a_close = args.a.col_stride == 1 ? span_bytes(highest, args.a.row_stride,
@@ -115,8 +117,9 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   if (is_complex) a_in_place = b_in_place;
 
   group = row_panels;
-  if (args.narrows() && args.k > the_kernel.kc) {
-    group = std::min<std::int64_t>(row_panels, kRowsOfSums / the_kernel.mr);
+  if (keeps_sums) {
+    const std::int64_t groups = ceil_div(row_panels, kRowsOfSums / the_kernel.mr);
+    group = ceil_div(row_panels, groups);
     sums_bytes = in_lines(group * the_kernel.mr * nc * size_of(the_kernel.dtype));
   }
 

@@ -23,7 +23,8 @@
 // a panel cannot hold, they say when it is there; the tile is then the plain kernel's.
 //
 // A C of a narrower type than the sums is written once, with the last block of k. Until then the
-// sums are kept, of some row panels of C: with more of these B is packed less often.
+// sums are kept, of some row panels of C: with more of these B is packed less often. They are kept
+// tile by tile, each in one piece: in rows of some KB, a tile has few sets of L1 for its lines.
 
 #include "product.h"
 
@@ -163,7 +164,7 @@ class Product {
     tile.a = plan_.a_in_place ? from(args_.a, rows.begin, b.k, kernel_.a_type).data : a_panel_;
     if (!plan_.b_in_place && !pack_in_passing) tile.b_stride = kernel_.nr;
     tile.pending = pending_;
-    if (args_.narrows()) tile.c_stride = plan_.sums_bytes > 0 ? plan_.nc : kernel_.nr;
+    if (args_.narrows()) tile.c_stride = kernel_.nr;
     RunTile run = kernel_.choose(tile.rows, kernel_.nr, operands);
     const auto suit = kernel_.panels.suit;
     // Divisions, which would take as long as a value of k in each tile.
@@ -200,8 +201,9 @@ class Product {
       const std::int64_t in_c = rows.begin * args_.c.row_stride + j * args_.c.col_stride;
       void* c = at(args_.c.data, in_c, args_.c_type(kernel_));
       if (args_.narrows()) {
-        const std::int64_t in_sums =
-            (rows.begin - rows_of(first_panel_).begin) * plan_.nc + col - b.first_col;
+        const std::int64_t tiles_before =
+            (panel - first_panel_) * (plan_.nc / kernel_.nr) + panel_of_b;
+        const std::int64_t in_sums = tiles_before * kernel_.mr * kernel_.nr;
         tile.c = plan_.sums_bytes > 0 ? at(sums_, in_sums, kernel_.dtype) : sums_of_tile_;
         tile.narrow_c = last ? c : nullptr;
       } else {

@@ -70,12 +70,15 @@ class BetweenSteps {
       finish_rows<Sums>(pending_, row_, end < rows_pending_ ? end : rows_pending_);
     }
     for (; row_ < end && row_ < tile_.rows; ++row_) {
-      for (int byte = 0; byte < kSize * Sums::kCols; byte += 64) __builtin_prefetch(c_ + byte);
-      if (straddles_) __builtin_prefetch(c_ + kSize * Sums::kCols - 1);
+      for (int byte = 0; byte < kSize * Sums::kCols; byte += 64) fetch(c_ + byte);
+      if (straddles_) fetch(c_ + kSize * Sums::kCols - 1);
       c_ += c_stride_;
     }
     row_ = end;
   }
+
+  // Into L2, as far as it matters: in L1, rows of some KB would be in each other's way, and in A's.
+  HOTLOOPS_INLINE static void fetch(const char* line) { __builtin_prefetch(line, 0, 2); }
 
   // One of so many parts of A's next panel's step at k, where this one's has been read.
   template <int Part, int Parts>
