@@ -19,8 +19,9 @@
 //
 // Kernels that read nothing but panels (narrow and complex operands, tiles) have A packed between
 // tiles in the same way, and a panel of B before its first tile; those of tiles pack contiguous
-// rows of A themselves, in a panel's first tile or in the last tile of the one before. Which values
-// a panel cannot hold, they say when it is there; the tile is then the plain kernel's.
+// rows of A themselves, in a panel's first tile or in the last tile of the one before, if they do
+// not leave them where they are. Which values a panel cannot hold, they say when it is there; the
+// tile is then the plain kernel's.
 //
 // A C of a narrower type than the sums is written once, with the last block of k. Until then the
 // sums are kept, of some row panels of C: with more of these B is packed less often. They are kept
@@ -88,7 +89,7 @@ class Product {
   }
 
   [[nodiscard]] bool packs_in_first_tile() const {
-    return kernel_.panels.a_in_first_tile && args_.a.col_stride == 1;
+    return kernel_.panels.a_in_first_tile && args_.a.col_stride == 1 && !plan_.a_in_place;
   }
 
   void multiply(std::int64_t first_col, std::int64_t end_col) {
@@ -111,7 +112,7 @@ class Product {
       const bool first =
           panel == panels_.begin && !plan_.b_in_place && args_.packed_b.data == nullptr;
       run_tiles(b, panel, first, next);
-      if (first && plan_.a_in_place && plan_.c_as_summed) {
+      if (first && plan_.a_in_place && plan_.c_as_summed && !kernel_.panels.always) {
         const Range others{.begin = panel + 1, .end = panels_.end};
         return run_in_place(plan_, args_, others, b, b_panels_);
       }

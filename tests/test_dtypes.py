@@ -55,6 +55,8 @@ HALF_KINDS = [
 ]
 KINDS = INTEGER_KINDS + HALF_KINDS
 PLAIN_KINDS = [kind for kind in KINDS if kind.dtype is None]
+# Those of whose second operand all panels can be packed before: no conversion comes between.
+PACKED_KINDS = [kind for kind in KINDS if kind.dtype is None or kind.a != "int32"]
 # Above the sizes at which tiles are used, over several blocks, and no multiples.
 LARGE = [(150, 413, 170), (40, 1100, 70), (300, 64, 45)]
 
@@ -390,6 +392,28 @@ def test_layouts_change_no_bits(kind: Kind, layout: str) -> None:
         assert_same_bits(
             hotloops.matmul(LAYOUTS[layout](a), LAYOUTS[layout](b), dtype=kind.dtype), c
         )
+
+
+def in_lines(x: Array) -> Array:
+    """Return the same values from the beginning of a cache line on."""
+    buffer = np.empty(x.nbytes + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    view = buffer[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+@pytest.mark.usefixtures("any_isa")
+@pytest.mark.parametrize("kind", PACKED_KINDS, ids=str)
+def test_rows_that_are_tiles_as_they_lie_change_no_bits(kind: Kind) -> None:
+    values = normal if kind in HALF_KINDS else full_range
+    apart = LAYOUTS["padded_rows"]
+    for shape in ((32, 64, 32), (64, 192, 70), (96, 512, 40), (64, 1152, 33)):
+        a, b = operands(values, kind, shape)
+        packed = hotloops.pack(b)
+        for right in (b, packed):
+            c = hotloops.matmul(apart(a), right, dtype=kind.dtype)
+            assert_same_bits(hotloops.matmul(in_lines(a), right, dtype=kind.dtype), c)
 
 
 # --- Types ------------------------------------------------------------------------------------

@@ -138,11 +138,11 @@ class TilesOfA {
   const char* tiles_;
 };
 
-// Of contiguous rows as they lie in memory, which become the panel `copy_to`.
-template <class Form>
+// Of contiguous rows as they lie in memory, which may become the panel `copy_to`.
+template <class Form, bool Packs = true>
 class RowsOfA {
  public:
-  static constexpr bool kPacks = true;
+  static constexpr bool kPacks = Packs;
 
   HOTLOOPS_INLINE explicit RowsOfA(const Tile& tile)
       : rows_(static_cast<const char*>(tile.a)),
@@ -157,7 +157,7 @@ class RowsOfA {
   template <int Register, int RowTile>
   HOTLOOPS_INLINE void load(int) const {
     tile_load_rows<Register>(rows_ + stride_ * RowTile * kTileRows, stride_);
-    tile_store<Register>(tiles_ + RowTile * kTileBytes);
+    if constexpr (kPacks) tile_store<Register>(tiles_ + RowTile * kTileBytes);
   }
 
  private:
@@ -178,8 +178,9 @@ class QuarteredKernel {
   using Form = typename Scheme::Form;
   using Sums = Quarters<typename Scheme::Sum>;
 
-  // Where an operand is what a tile's rows are made of, A is taken as it lies in memory, too, and
-  // left in the panel `copy_to` for the tiles to come: that is what packing it takes.
+  // Where an operand is what a tile's rows are made of, A is taken as it lies in memory, too: as
+  // whole tiles, or to be left in the panel `copy_to` for the tiles to come, which is all that
+  // packing it takes.
   static constexpr bool kPacksA = requires { Form::kAsItIs; };
 
   static RunTile choose(int rows, int cols, Operands operands) {
@@ -210,6 +211,7 @@ class QuarteredKernel {
   template <class A, int RowTiles, int ColTiles>
   static void run(const Tile& tile) {
     if constexpr (A::kPacks) {
+      if (tile.copy_to == nullptr) return run<RowsOfA<Form, false>, RowTiles, ColTiles>(tile);
       if (tile.rows % kTileRows != 0 || tile.kc % Form::kStep != 0) {
         Panels::pack_a({.data = tile.a,
                         .row_stride = tile.a_row_stride,
