@@ -104,13 +104,50 @@ using Clock = std::chrono::steady_clock;
 
 // Who waits longer than this for the others waits for a core that somebody else keeps busy, and
 // will wait in one call after the other: the kernel changes between the two every few milliseconds
-// only. NumPy's threads, for one, spin for 100 ms after a product. So the calling thread does all
-// of the work for a while. By turns with NumPy's, a product of 0.7 ms on two cores, 1.4 on one,
-// took 8 ms; it takes 1.5. Beside a process with an endless loop it took 14 ms, now 1.6.
+// only. NumPy's threads, for one, spin for 100 ms after a product. So when that has happened twice
+// in a short time (once is what a new pool may take), the calling threads do all of the work for a
+// while. By turns with NumPy's, a product of 0.7 ms on two cores, 1.4 on one, took 8 ms; it takes
+// 1.5. Beside a process with an endless loop it took 14 ms, now 1.6.
 constexpr std::chrono::milliseconds kLongWait{2};
+constexpr std::chrono::milliseconds kShortTime{50};
 constexpr std::chrono::milliseconds kAlone{100};
 
-std::atomic<Clock::time_point> alone_until{};
+// In ticks since the clock's epoch.
+std::atomic<Clock::rep> last_long_wait{0};
+std::atomic<Clock::rep> alone_until{0};
+
+Clock::rep ticks(Clock::time_point time) { return time.time_since_epoch().count(); }
+
+void remember_wait(Clock::time_point begin) {
+  const Clock::time_point now = Clock::now();
+  if (now - begin < kLongWait) return;
+  const Clock::duration last{last_long_wait.exchange(ticks(now), std::memory_order_relaxed)};
+  if (now.time_since_epoch() - last < kShortTime) {
+    alone_until.store(ticks(now + kAlone), std::memory_order_relaxed);
+  }
+}
+
+// How many threads help a call, of those that it wants. Of calls at the same time, each finds the
+// cores that the others have left: threads that wait for each other and for a core are the slowest.
+class Helpers {
+ public:
+  explicit Helpers(int wanted) {
+    static const int cores = omp_get_num_procs();
+    int busy = all_busy.load(std::memory_order_relaxed);
+    do {
+      count_ = busy == 0 ? wanted : std::clamp(cores - busy - 1, 0, wanted);
+    } while (!all_busy.compare_exchange_weak(busy, busy + 1 + count_, std::memory_order_relaxed));
+  }
+  Helpers(const Helpers&) = delete;
+  Helpers& operator=(const Helpers&) = delete;
+  ~Helpers() { all_busy.fetch_sub(1 + count_, std::memory_order_relaxed); }
+
+  [[nodiscard]] int count() const { return count_; }
+
+ private:
+  static inline std::atomic<int> all_busy{0};  // calls, and their helpers
+  int count_ = 0;
+};
 
 }  // namespace
 
@@ -127,19 +164,18 @@ std::atomic<Clock::time_point> alone_until{};
 void run_parallel(int threads, void (*body)(void*, Team), void* context) {
   if (threads <= 1) return body(context, Team{});
   const Clock::time_point begin = Clock::now();
-  if (begin < alone_until.load(std::memory_order_relaxed)) return body(context, Team{});
+  const bool alone = ticks(begin) < alone_until.load(std::memory_order_relaxed);
+  const Helpers helpers(alone ? 0 : threads - 1);
+  if (helpers.count() == 0) return body(context, Team{});
   Rendezvous rendezvous;
   const int core = sched_getcpu();
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(1 + helpers.count())
   {
     const Team team{
         .index = omp_get_thread_num(), .count = omp_get_num_threads(), .rendezvous = &rendezvous};
     if (team.index > 0 && sched_getcpu() == core) leave_core(core);
     team.barrier();
-    if (team.index == 0) {
-      const Clock::time_point now = Clock::now();
-      if (now - begin > kLongWait) alone_until.store(now + kAlone, std::memory_order_relaxed);
-    }
+    if (team.index == 0) remember_wait(begin);
     body(context, team);
     team.barrier();  // so that nobody waits long at OpenMP's own, which comes next
   }

@@ -52,7 +52,8 @@ def set_num_threads(n: int) -> None:
     """Set how many threads calls may use, in all threads of the process.
 
     The setting is OpenMP's own, so ``threadpoolctl`` sees and changes the same number. A build
-    without OpenMP stays at one thread.
+    without OpenMP stays at one thread. Calls from several threads at the same time share the
+    cores: each finds as many helpers as the others have left.
 
     Parameters
     ----------

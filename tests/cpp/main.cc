@@ -37,6 +37,7 @@ int main() {
   }
 #endif
   testing::test_concurrent_calls();
+  testing::test_threads();
   const auto [checks, failures] = testing::tally();
   std::cout << checks << " checks, " << failures << " failures\n";
   return checks > 0 && failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

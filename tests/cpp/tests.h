@@ -30,6 +30,7 @@ void test_dtypes(const KernelSet& set);
 // The drivers of the backward pass with the kernels in use. Prints digests, too.
 void test_backward(const KernelSet& set);
 void test_concurrent_calls();
+void test_threads();
 // Optimizers and training with the kernels in use; prints digests as test_drivers does.
 void test_training(const KernelSet& set);
 

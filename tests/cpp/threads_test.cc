@@ -1,0 +1,47 @@
+// How calls at the same time share the cores.
+
+#include "threads.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "tests.h"
+
+namespace hotloops::testing {
+
+void test_threads() {
+  constexpr int kCallers = 6;
+  constexpr int kThreads = 3;
+  std::atomic<int> at_work{0};
+  std::atomic<int> most_at_work{0};
+  std::atomic<int> parts{0};
+  {
+    std::vector<std::jthread> callers(kCallers);
+    for (std::jthread& caller : callers) {
+      caller = std::jthread([&] {
+        for (int repeat = 0; repeat < 20; ++repeat) {
+          parallel(kThreads, [&](Team team) {
+            const int now = ++at_work;
+            int most = most_at_work;
+            while (most < now && !most_at_work.compare_exchange_weak(most, now)) {
+            }
+            for (int part = team.index; part < kThreads; part += team.count) ++parts;
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+            --at_work;
+          });
+        }
+      });
+    }
+  }
+  check(parts == kCallers * 20 * kThreads, "parts of parallel(): ", parts.load());
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int most = kCallers + std::max(cores, kThreads) - 1;
+  check(most_at_work <= most, most_at_work.load(), " threads at work for ", kCallers, " calls, ",
+        most, " at most are wanted");
+}
+
+}  // namespace hotloops::testing
