@@ -77,6 +77,9 @@ bool are_short_rows(const Kernel& kernel, const MatmulArgs& args) {
   const std::int64_t lanes = kernel.short_rows.lanes;
   // Longer ones waste little of a tile's vectors.
   if (args.n * 8 > lanes * 5 || args.n == 1 || args.k == 0) return false;
+  // Laying out B's values takes the time of four times as many values of C.
+  constexpr std::int64_t kLayOut = 4;
+  if (args.m * args.n < kLayOut * args.k * lanes) return false;
   const bool side_by_side = args.a.col_stride == 1 && args.a.row_stride == args.k &&
                             args.c.col_stride == 1 && args.c.row_stride == args.n;
   if (!side_by_side || !args.epilogue.is_trivial() || args.packed_b.data != nullptr ||
@@ -87,8 +90,6 @@ bool are_short_rows(const Kernel& kernel, const MatmulArgs& args) {
   const std::int64_t latest = args.n - std::gcd(args.n, lanes);
   const std::int64_t rows = (latest + lanes - 1) / args.n + 1;
   const std::int64_t steps = period_of_rows(args.n, lanes) * args.k;
-  // Laying out B's values takes the time of four times as many values of C.
-  constexpr std::int64_t kLayOut = 4;
   return rows * args.k <= 2 * lanes && steps <= kMostShortRowsSteps &&
          args.m * args.n >= kLayOut * steps * lanes;
 }

@@ -25,6 +25,7 @@ constexpr std::int64_t kWorkPerThread = 1 << 19;
 constexpr std::int64_t kBytesPerThread = 1 << 19;
 
 int threads_for(const Kernel& kernel, const MatmulArgs& args, std::int64_t items, int threads) {
+  if (threads == 1) return 1;
   const auto& [m, n, k] = std::tie(args.m, args.n, args.k);
   const std::int64_t bytes = m * k * size_of(kernel.a_type) + k * n * size_of(kernel.b_type) +
                              m * n * size_of(args.c_type(kernel));
@@ -222,8 +223,8 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const int threads_an_item = threads_for(kernel, batch.args, 1, threads);
   // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
-    const int count = static_cast<int>(
-        std::min<std::int64_t>(items, threads_for(kernel, batch.args, items, threads)));
+    const int most = static_cast<int>(std::min<std::int64_t>(items, threads));
+    const int count = threads_for(kernel, batch.args, items, most);
     const bool dots =
         batch.ndim > 0 && are_batch_dots(kernel, batch.args, batch.dims[batch.ndim - 1]);
     // One dot product is not made of tiles, but of many, short ones, tiles cost the least.

@@ -13,10 +13,6 @@
 
 namespace hotloops {
 
-int worthwhile_threads(std::int64_t work, std::int64_t share, int threads) {
-  return static_cast<int>(std::clamp<std::int64_t>(work / share, 1, threads));
-}
-
 #ifdef _OPENMP
 
 namespace {

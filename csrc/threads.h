@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace hotloops {
@@ -20,7 +21,9 @@ void set_num_threads(int n);
 void set_num_threads_here(int n);
 
 // As many of `threads` as have at least `share` of the work each, at least one.
-int worthwhile_threads(std::int64_t work, std::int64_t share, int threads);
+constexpr int worthwhile_threads(std::int64_t work, std::int64_t share, int threads) {
+  return static_cast<int>(std::clamp<std::int64_t>(work / share, 1, threads));
+}
 
 class Rendezvous;
 
