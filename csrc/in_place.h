@@ -18,9 +18,9 @@ namespace hotloops {
 // columns.
 Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
 
-// All tiles of these row panels and the block, where nothing is left to be packed: of B
-// there is nothing, or the block's panels are in `packed_b`. What the driver decides for each tile
-// otherwise takes longer than multiplying a few values of k.
+// All tiles of these row panels and the block, where nothing is left to be packed: of B there is
+// nothing, or the block's panels are in `packed_b`. What the driver decides for each tile otherwise
+// takes longer than multiplying a few values of k.
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
                   const std::byte* packed_b = nullptr);
 

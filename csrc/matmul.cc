@@ -44,13 +44,10 @@ struct Batch {
       : args(product) {
     for (const BatchDim& dim : batch) {
       if (dim.size == 1) continue;
-      if (ndim == 0 || !continues(dims[ndim - 1], dim)) {
-        dims[ndim++] = dim;
-      } else {
-        const std::int64_t size = dims[ndim - 1].size * dim.size;
-        dims[ndim - 1] = dim;
-        dims[ndim - 1].size = size;
-      }
+      const bool merges = ndim > 0 && continues(dims[ndim - 1], dim);
+      const std::int64_t before = merges ? dims[--ndim].size : 1;
+      dims[ndim] = dim;
+      dims[ndim++].size *= before;
     }
     while (ndim > 0 && continues_rows(dims[ndim - 1])) fold(dims[--ndim]);
     if (is_better_transposed(kernel)) transpose();
@@ -225,7 +222,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
     const int most = static_cast<int>(std::min<std::int64_t>(items, threads));
     const int count = threads_for(kernel, batch.args, items, most);
-    const bool dots =
+    const bool batch_dots =
         batch.ndim > 0 && are_batch_dots(kernel, batch.args, batch.dims[batch.ndim - 1]);
     // One dot product is not made of tiles, but of many, short ones, tiles cost the least.
     const bool few_tiles = method.plan.few_tiles && !method.short_rows &&
@@ -235,7 +232,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     parallel(count, [&](Team team) {
       std::byte* own = memory + team.index * apart;
       const Range range = part(items, 1, team.count, team.index);
-      if (dots) {
+      if (batch_dots) {
         run_dots(kernel, batch, range);
         return;
       }

@@ -122,8 +122,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const bool a_packed_in_passing = !few_columns && args.n * kc >= std::int64_t{512} * the_kernel.nr;
   // The microkernel has no words for packing B while reading A in place. That for complex operands
   // has both in place, or none.
-  a_in_place = !panels.always && (!a_read_often || (a_close && !a_packed_in_passing)) &&
-               (b_in_place || packed || !b_in_rows);
+  a_in_place =
+      (!a_read_often || (a_close && !a_packed_in_passing)) && (b_in_place || packed || !b_in_rows);
   if (is_complex) a_in_place = b_in_place;
   if (panels.always) a_in_place = rows_like_panels(args.a, the_kernel, args.m, args.k);
 
@@ -134,9 +134,9 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     sums_bytes = in_lines(group * the_kernel.mr * nc * size_of(the_kernel.dtype));
   }
 
-  c_as_summed = args.c.col_stride == 1 && !args.narrows();
-  in_place = a_in_place && b_in_place && c_as_summed;
-  packed_in_place = a_in_place && !panels.always && packed && c_as_summed && row_panels <= 2;
+  c_in_place = args.c.col_stride == 1 && !args.narrows() && !panels.always;
+  in_place = a_in_place && b_in_place && c_in_place;
+  packed_in_place = a_in_place && packed && c_in_place && row_panels <= 2;
   few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&
               row_panels * ceil_div(args.n, the_kernel.nr) <= kMostFewTiles;
   if (few_tiles) return;

@@ -28,9 +28,9 @@ struct Plan {
   std::int64_t lead = 0;    // columns before the first one that tiles are aligned to
   std::int64_t nc;          // columns of B in one block
   bool a_in_place, b_in_place;
-  bool c_as_summed;      // C in rows and of the sums' type
+  bool c_in_place;       // in rows and of the sums' type, and complete when a tile's call returns
   bool in_place;         // all three
-  bool packed_in_place;  // A in place, B packed before, C as summed; a few rows
+  bool packed_in_place;  // A and C in place, B packed before; a few rows
   bool b_kept;           // packed panels of B are kept for the panels of A that follow
   std::int64_t b_group;  // panels of B that are packed at a time
   // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are

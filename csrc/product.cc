@@ -112,7 +112,7 @@ class Product {
       const bool first =
           panel == panels_.begin && !plan_.b_in_place && args_.packed_b.data == nullptr;
       run_tiles(b, panel, first, next);
-      if (first && plan_.a_in_place && plan_.c_as_summed && !kernel_.panels.always) {
+      if (first && plan_.a_in_place && plan_.c_in_place) {
         const Range others{.begin = panel + 1, .end = panels_.end};
         return run_in_place(plan_, args_, others, b, b_panels_);
       }

@@ -272,7 +272,7 @@ void test_batch_dots(std::int64_t count, std::int64_t k, std::int64_t gap, std::
                      Guard guard) {
   const std::int64_t stride = k + gap;
   const GuardedArray<T> a((count - 1) * stride + k, guard);
-  const GuardedArray<T> b((count - 1) * k + k, guard);
+  const GuardedArray<T> b(count * k, guard);
   const GuardedArray<T> c((count - 1) * c_stride + 1, guard);
   fill_real(a.span(), 1);
   fill_real(b.span(), 2);
