@@ -9,9 +9,9 @@
 namespace hotloops {
 namespace {
 
-// Bytes of a gradient that are worth a thread of their own: half of what elementwise.cc says for
-// the activations themselves, as there is another array to read and more to compute.
-constexpr std::int64_t kBytesPerThread = 1 << 17;
+// Of a gradient: half of what two arrays, of an activation itself, come to, as there is another
+// array to read and more to compute.
+constexpr std::int64_t kGradientBytesPerThread = kBytesPerThread / 4;
 
 struct Bound {
   Activation activation;
@@ -56,15 +56,16 @@ void activation_grad(Activation activation, const RowKernels& kernels,
   if (total == 0) return;
   const bool whole_rows = activation == Activation::softmax;
   const std::int64_t unit = whole_rows ? args.cols : 64 / size_of(args.dtype);
-  parallel(
-      worthwhile_threads(total * size_of(args.dtype), kBytesPerThread, threads), [&](Team team) {
-        const Range range = part(total, unit, team.count, team.index);
-        const std::int64_t step = whole_rows ? args.cols : range.size();
-        for (std::int64_t i = range.begin; i < range.end; i += step) {
-          kernels.activation_grad(activation, step, at(args.saved, i, args.dtype),
-                                  at(args.grad_y, i, args.dtype), at(args.grad_x, i, args.dtype));
-        }
-      });
+  parallel(worthwhile_threads(total * size_of(args.dtype), kGradientBytesPerThread, threads),
+           [&](Team team) {
+             const Range range = part(total, unit, team.count, team.index);
+             const std::int64_t step = whole_rows ? args.cols : range.size();
+             for (std::int64_t i = range.begin; i < range.end; i += step) {
+               kernels.activation_grad(activation, step, at(args.saved, i, args.dtype),
+                                       at(args.grad_y, i, args.dtype),
+                                       at(args.grad_x, i, args.dtype));
+             }
+           });
 }
 
 }  // namespace hotloops

@@ -14,9 +14,6 @@
 namespace hotloops {
 namespace {
 
-// Bytes of all arrays together that are worth a thread of their own.
-constexpr std::int64_t kBytesPerThread = 1 << 19;
-
 // From this many bytes on, a result is written past the caches: an ordinary store would read each
 // line of memory first. Not in place, where the line has just been read anyway; nor in new memory,
 // whose pages the kernel clears, through the caches, at the first touch (a quarter slower then).

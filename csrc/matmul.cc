@@ -21,8 +21,6 @@ namespace {
 // Bytes of factors of multiply-adds that are worth a thread of their own: products of 9 to 15 us on
 // one thread, of which two gain 1.3 to 1.5, and 1.7 of one four times as large.
 constexpr std::int64_t kWorkPerThread = 1 << 21;
-// Or bytes of the matrices, where reading and writing them is what takes time.
-constexpr std::int64_t kBytesPerThread = 1 << 19;
 
 int threads_for(const Kernel& kernel, const MatmulArgs& args, std::int64_t items, int threads) {
   if (threads == 1) return 1;
@@ -218,10 +216,9 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
   const Kernel& kernel = choose_kernel(kernels, batch.args.m, batch.args.n, batch.args.k);
   const Method method(kernel, batch.args);
   const int threads_an_item = threads_for(kernel, batch.args, 1, threads);
-  // Whole items on each thread need no barriers, but a few large ones would be shared unevenly.
-  if (items >= std::int64_t{4} * threads || threads_an_item < threads || threads == 1) {
-    const int most = static_cast<int>(std::min<std::int64_t>(items, threads));
-    const int count = threads_for(kernel, batch.args, items, most);
+  const int most = static_cast<int>(std::min<std::int64_t>(items, threads));
+  const int count = threads_for(kernel, batch.args, items, most);
+  if (dealt_out(items, count, threads_an_item)) {
     const bool batch_dots =
         batch.ndim > 0 && are_batch_dots(kernel, batch.args, batch.dims[batch.ndim - 1]);
     // One dot product is not made of tiles, but of many, short ones, tiles cost the least.

@@ -9,8 +9,8 @@
 namespace hotloops {
 namespace {
 
-// Bytes of parameters that are worth a thread of their own.
-constexpr std::int64_t kBytesPerThread = 1 << 17;
+// Of the parameters, which come with gradients and up to two more arrays.
+constexpr std::int64_t kParameterBytesPerThread = kBytesPerThread / 4;
 
 // By squaring; libm's may differ from machine to machine in the last bit.
 double power(double base, std::int64_t exponent) {
@@ -43,17 +43,18 @@ void optimize(const Optimizer& optimizer, const RowKernels& kernels, DType dtype
     update.scale = 1 / std::sqrt(weight2);
   }
   const std::int64_t line = 64 / size_of(dtype);
-  parallel(worthwhile_threads(arrays.n * size_of(dtype), kBytesPerThread, threads), [&](Team team) {
-    const Range range = part(arrays.n, line, team.count, team.index);
-    Update share = update;
-    share.n = range.size();
-    share.gradients = at(arrays.gradients, range.begin, dtype);
-    share.parameters = at(arrays.parameters, range.begin, dtype);
-    for (int s = 0; s < slots_of(optimizer.rule); ++s) {
-      share.slots[s] = at(arrays.slots[s], range.begin, dtype);
-    }
-    kernels.update(share);
-  });
+  parallel(worthwhile_threads(arrays.n * size_of(dtype), kParameterBytesPerThread, threads),
+           [&](Team team) {
+             const Range range = part(arrays.n, line, team.count, team.index);
+             Update share = update;
+             share.n = range.size();
+             share.gradients = at(arrays.gradients, range.begin, dtype);
+             share.parameters = at(arrays.parameters, range.begin, dtype);
+             for (int s = 0; s < slots_of(optimizer.rule); ++s) {
+               share.slots[s] = at(arrays.slots[s], range.begin, dtype);
+             }
+             kernels.update(share);
+           });
 }
 
 }  // namespace hotloops

@@ -15,9 +15,6 @@
 namespace hotloops {
 namespace {
 
-// Bytes that are worth a thread of their own: an addition takes no time beside reading.
-constexpr std::int64_t kBytesPerThread = 1 << 19;
-
 // Blocks of one row whose sums are kept until they are added in order.
 constexpr std::int64_t kRound = 4096;
 // Rows from here on are summed block by block if there are too few to go side by side.

@@ -25,6 +25,17 @@ constexpr int worthwhile_threads(std::int64_t work, std::int64_t share, int thre
   return static_cast<int>(std::clamp<std::int64_t>(work / share, 1, threads));
 }
 
+// Bytes that are worth a thread of their own where reading and writing them is what takes time.
+inline constexpr std::int64_t kBytesPerThread = 1 << 19;
+
+// Whether tasks that are alike had better be dealt out to `at_once` threads than done one after
+// another, on `threads_a_task` each. Those dealt out need no barriers, but a few of them leave
+// threads without a task at the end.
+constexpr bool dealt_out(std::int64_t tasks, int at_once, int threads_a_task) {
+  const std::int64_t rounds = (tasks + at_once - 1) / at_once;
+  return rounds >= 4 || rounds * threads_a_task <= tasks;
+}
+
 class Rendezvous;
 
 // The threads of one parallel() as one of them sees it. Passed down instead of asked for, because

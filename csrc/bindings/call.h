@@ -10,12 +10,9 @@
 #include <new>
 #include <span>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "bindings/array.h"
-#include "epilogue.h"
-#include "kernel.h"
 #include "threads.h"
 
 namespace hotloops {
@@ -24,29 +21,6 @@ namespace hotloops {
 inline pybind11::object not_implemented() {
   return pybind11::reinterpret_borrow<pybind11::object>(Py_NotImplemented);
 }
-
-inline constexpr std::pair<std::string_view, Activation> kActivationNames[] = {
-    {"relu", Activation::relu},           {"gelu", Activation::gelu},
-    {"gelu_tanh", Activation::gelu_tanh}, {"sigmoid", Activation::sigmoid},
-    {"tanh", Activation::tanh},           {"silu", Activation::silu},
-    {"softmax", Activation::softmax}};
-
-// The activation of that name, None included. Throws std::invalid_argument, in the name of
-// `function`, if there is none.
-Activation activation_named(std::string_view function, pybind11::handle name);
-
-inline constexpr std::pair<std::string_view, Arithmetic> kPrecisionNames[] = {
-    {"float32", Arithmetic::f32},
-    {"bf16x6", Arithmetic::bf16x6},
-    {"bf16x3", Arithmetic::bf16x3},
-    {"bf16", Arithmetic::bf16x1}};
-
-// How to multiply float32 for a caller who accepts the precision of that name, or who says None.
-// Throws std::invalid_argument, in the name of `function`, if there is none.
-Arithmetic precision_named(std::string_view function, pybind11::handle name);
-
-// The name of f32 or one of its bfloat16 arithmetics.
-std::string_view name_of_precision(Arithmetic precision);
 
 // Below this many multiply-adds or elements a call is over before another thread could have taken
 // the GIL or a share of the work.

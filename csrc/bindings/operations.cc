@@ -3,21 +3,20 @@
 
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "activate.h"
 #include "bindings/array.h"
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/names.h"
 #include "bindings/packing.h"
 #include "bindings/products.h"
+#include "bindings/shapes.h"
 #include "bindings/steps.h"
 #include "dense.h"
 #include "dispatch.h"
@@ -27,120 +26,6 @@ namespace py = pybind11;
 
 namespace hotloops {
 namespace {
-
-// What the arguments are called in error messages.
-struct Names {
-  std::string_view function, a, b;
-};
-
-std::string shapes_text(const Array& a, const Array& b) {
-  return " (shapes " + shape_text(a) + " and " + shape_text(b) + ")";
-}
-
-[[noreturn]] void refuse(const Names& names, std::string_view message, const Array& a,
-                         const Array& b) {
-  throw std::invalid_argument(std::string(names.function) + ": " + std::string(message) +
-                              shapes_text(a, b));
-}
-
-std::string counted(std::int64_t count, std::string_view noun) {
-  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
-}
-
-// A product as the operands' shapes define it, by numpy.matmul's rules.
-struct Product {
-  MatmulArgs args{};
-  int batch_ndim = 0;
-  std::array<BatchDim, kMaxDims> batch;
-  int ndim = 0;  // of the result
-  std::array<std::int64_t, kMaxDims> shape;
-  bool has_rows, has_cols;  // whether the result has them as dimensions
-
-  // b_transposed: b's last dimension is the one that is summed over.
-  Product(const Array& a, const Array& b, bool b_transposed, const Names& names) {
-    if (a.ndim == 0 || b.ndim == 0) {
-      const std::string_view scalar = a.ndim == 0 ? names.a : names.b;
-      refuse(names,
-             std::string(scalar) + " has 0 dimensions but at least 1 is needed; use * to scale", a,
-             b);
-    }
-    has_rows = a.ndim > 1;
-    has_cols = b.ndim > 1;
-    const int a_last = a.ndim - 1;
-    const int b_rows = !has_cols ? 0 : b.ndim - (b_transposed ? 1 : 2);
-    const int b_cols = b.ndim - (b_transposed ? 2 : 1);
-
-    args.k = a.shape[a_last];
-    if (b.shape[b_rows] != args.k) {
-      const std::string_view b_noun = b_transposed ? "column" : "row";
-      refuse(names,
-             std::string(names.a) + " has " + counted(args.k, has_rows ? "column" : "element") +
-                 " but " + std::string(names.b) + " has " +
-                 counted(b.shape[b_rows], has_cols ? b_noun : "element"),
-             a, b);
-    }
-    args.m = has_rows ? a.shape[a_last - 1] : 1;
-    args.n = has_cols ? b.shape[b_cols] : 1;
-    args.a = {a.data, has_rows ? a.strides[a_last - 1] : 0, a.strides[a_last]};
-    args.b = {b.data, b.strides[b_rows], has_cols ? b.strides[b_cols] : 0};
-
-    const int a_batch = has_rows ? a.ndim - 2 : 0;
-    const int b_batch = has_cols ? b.ndim - 2 : 0;
-    batch_ndim = std::max(a_batch, b_batch);
-    for (int d = 0; d < batch_ndim; ++d) {
-      const int in_a = d - (batch_ndim - a_batch);
-      const int in_b = d - (batch_ndim - b_batch);
-      const std::int64_t a_size = in_a < 0 ? 1 : a.shape[in_a];
-      const std::int64_t b_size = in_b < 0 ? 1 : b.shape[in_b];
-      if (a_size != b_size && a_size != 1 && b_size != 1) {
-        refuse(names,
-               "batch dimension " + std::to_string(d) + " has size " + std::to_string(a_size) +
-                   " in " + std::string(names.a) + " but " + std::to_string(b_size) + " in " +
-                   std::string(names.b) + "; sizes must be equal or 1",
-               a, b);
-      }
-      batch[d] = {.size = a_size == 1 ? b_size : a_size,
-                  .a_stride = a_size == 1 ? 0 : a.strides[in_a],
-                  .b_stride = b_size == 1 ? 0 : b.strides[in_b],
-                  .c_stride = 0};
-      shape[ndim++] = batch[d].size;
-    }
-    if (has_rows) shape[ndim++] = args.m;
-    if (has_cols) shape[ndim++] = args.n;
-  }
-
-  void write_to(const Array& c) {
-    for (int d = 0; d < batch_ndim; ++d) batch[d].c_stride = c.strides[d];
-    args.c = {c.data, has_rows ? c.strides[batch_ndim] : 0, has_cols ? c.strides[ndim - 1] : 1};
-  }
-
-  // To memory in which the result lies in C order.
-  void write_to(void* c) {
-    std::int64_t stride = 1;
-    args.c = {.data = c, .row_stride = 0, .col_stride = 1};
-    if (has_cols) stride = args.n;
-    if (has_rows) {
-      args.c.row_stride = stride;
-      stride *= args.m;
-    }
-    for (int d = batch_ndim - 1; d >= 0; --d) {
-      batch[d].c_stride = stride;
-      stride *= batch[d].size;
-    }
-  }
-
-  [[nodiscard]] std::span<const std::int64_t> result_shape() const {
-    return std::span(shape).first(static_cast<std::size_t>(ndim));
-  }
-  [[nodiscard]] std::span<const BatchDim> batch_dims() const {
-    return std::span(batch).first(static_cast<std::size_t>(batch_ndim));
-  }
-  [[nodiscard]] std::int64_t work() const {
-    std::int64_t work = args.m * args.n * std::max<std::int64_t>(1, args.k);
-    for (const BatchDim& dim : batch_dims()) work *= dim.size;
-    return work;
-  }
-};
 
 // The array to write to: `out` if it is one that fits and overlaps none of `operands`, or a new one
 // where out is None. Null if out is neither.
@@ -154,8 +39,6 @@ py::object output(py::handle out, const Array& like, ElementType type,
   }
   return py::reinterpret_borrow<py::object>(out);
 }
-
-constexpr Names kMatmulNames{.function = "matmul", .a = "a", .b = "b"};
 
 // Runs a product whose result has that type: the sums', or a narrower one.
 void compute_into(ElementType result, std::span<const Kernel> kernels, Product& product) {
@@ -233,15 +116,6 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   return finish(out, std::move(array), c);
 }
 
-// A stand-in for operands of whatever kind and dtype, where only shapes matter.
-Array of_shape(std::span<const std::int64_t> shape) {
-  if (shape.size() > kMaxDims) throw std::invalid_argument("more than 64 dimensions");
-  Array array{};
-  array.ndim = static_cast<int>(shape.size());
-  array.shape = shape.data();
-  return array;
-}
-
 using Shape = std::vector<std::int64_t>;
 
 py::tuple as_tuple(std::span<const std::int64_t> shape) {
@@ -250,29 +124,6 @@ py::tuple as_tuple(std::span<const std::int64_t> shape) {
 
 py::tuple matmul_shape(const Shape& a, const Shape& b) {
   return as_tuple(Product(of_shape(a), of_shape(b), false, kMatmulNames).result_shape());
-}
-
-constexpr Names dense_names(bool transposed) {
-  return {
-      .function = transposed ? "linear" : "dense", .a = "x", .b = transposed ? "weight" : "kernel"};
-}
-
-// A packed weight of `linear` is a kernel already: not `in_rows`, one for each unit.
-Product dense_product(const Array& x, const Array& kernel, const Array* bias, bool transposed,
-                      bool in_rows) {
-  const Names names = dense_names(transposed);
-  if (kernel.ndim != 2) {
-    refuse(names,
-           std::string(names.b) + " has " + counted(kernel.ndim, "dimension") + " but 2 are needed",
-           x, kernel);
-  }
-  const Product product(x, kernel, in_rows, names);
-  if (bias != nullptr && (bias->ndim != 1 || bias->shape[0] != product.args.n)) {
-    throw std::invalid_argument(std::string(names.function) + ": bias has shape " +
-                                shape_text(*bias) + " but (" + std::to_string(product.args.n) +
-                                ",) is needed, one value a unit");
-  }
-  return product;
 }
 
 py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<Shape>& bias,
@@ -371,42 +222,6 @@ py::object activate_array(py::handle name, py::handle x_object) {
 }
 
 }  // namespace
-
-Activation activation_named(std::string_view function, py::handle name) {
-  if (name.is_none()) return Activation::none;
-  if (py::isinstance<py::str>(name)) {
-    const auto text = name.cast<std::string_view>();
-    for (const auto& [known, activation] : kActivationNames) {
-      if (text == known) return activation;
-    }
-  }
-  std::string message = std::string(function) + ": activation is " +
-                        py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, activation] : kActivationNames)
-    message += ", '" + std::string(known) + "'";
-  throw std::invalid_argument(message);
-}
-
-Arithmetic precision_named(std::string_view function, py::handle name) {
-  if (name.is_none()) return float32_precision();
-  if (py::isinstance<py::str>(name)) {
-    const auto text = name.cast<std::string_view>();
-    for (const auto& [known, arithmetic] : kPrecisionNames) {
-      if (text == known) return arithmetic;
-    }
-  }
-  std::string message = std::string(function) + ": precision is " +
-                        py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, arithmetic] : kPrecisionNames)
-    message += ", '" + std::string(known) + "'";
-  throw std::invalid_argument(message);
-}
-
-std::string_view name_of_precision(Arithmetic precision) {
-  const auto* found = std::ranges::find(kPrecisionNames, precision,
-                                        &std::pair<std::string_view, Arithmetic>::second);
-  return found->first;
-}
 
 py::object matmul_views(const Array& a, const Array& b,
                         std::optional<std::span<const std::int64_t>> shape, Array& result) {

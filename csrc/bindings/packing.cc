@@ -11,6 +11,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/names.h"
 #include "bindings/products.h"
 #include "dispatch.h"
 

@@ -11,6 +11,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/names.h"
 #include "blocking.h"
 #include "cpu_features.h"
 #include "dispatch.h"

@@ -14,6 +14,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/names.h"
 #include "dispatch.h"
 #include "neuron.h"
 #include "training.h"

@@ -12,6 +12,7 @@
 #include "bindings/array.h"
 #include "bindings/bindings.h"
 #include "bindings/call.h"
+#include "bindings/names.h"
 #include "bindings/products.h"
 #include "dense_pullback.h"
 #include "dispatch.h"

@@ -13,7 +13,22 @@
 
 namespace hotloops::testing {
 
+namespace {
+
+void test_dealing_out() {
+  check(dealt_out(1, 1, 1), "one small product needs no team");
+  check(!dealt_out(1, 1, 2), "one product that is worth two threads of many has them");
+  check(!dealt_out(1, 1, 8), "one large product is shared by all");
+  check(dealt_out(2, 2, 2), "two products on two threads need no barriers");
+  check(!dealt_out(3, 2, 2), "the third of three products is not one thread's");
+  check(dealt_out(8, 2, 2), "the last of four rounds may be short");
+  check(dealt_out(3, 3, 1), "small products are dealt out");
+}
+
+}  // namespace
+
 void test_threads() {
+  test_dealing_out();
   constexpr int kCallers = 6;
   constexpr int kThreads = 3;
   std::atomic<int> at_work{0};

@@ -1,0 +1,55 @@
+#include "bindings/names.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "dispatch.h"
+
+namespace py = pybind11;
+
+namespace hotloops {
+namespace {
+
+constexpr std::pair<std::string_view, Arithmetic> kPrecisionNames[] = {
+    {"float32", Arithmetic::f32},
+    {"bf16x6", Arithmetic::bf16x6},
+    {"bf16x3", Arithmetic::bf16x3},
+    {"bf16", Arithmetic::bf16x1}};
+
+// The value of that name, which is not None.
+template <class Table>
+auto find_named(std::string_view function, std::string_view argument, py::handle name,
+                const Table& table) {
+  if (py::isinstance<py::str>(name)) {
+    const auto text = name.cast<std::string_view>();
+    for (const auto& [known, value] : table) {
+      if (text == known) return value;
+    }
+  }
+  std::string message = std::string(function) + ": " + std::string(argument) + " is " +
+                        py::repr(name).cast<std::string>() + " but must be None";
+  for (const auto& [known, value] : table) message += ", '" + std::string(known) + "'";
+  throw std::invalid_argument(message);
+}
+
+}  // namespace
+
+Activation activation_named(std::string_view function, py::handle name) {
+  if (name.is_none()) return Activation::none;
+  return find_named(function, "activation", name, kActivationNames);
+}
+
+Arithmetic precision_named(std::string_view function, py::handle name) {
+  if (name.is_none()) return float32_precision();
+  return find_named(function, "precision", name, kPrecisionNames);
+}
+
+std::string_view name_of_precision(Arithmetic precision) {
+  const auto* found = std::ranges::find(kPrecisionNames, precision,
+                                        &std::pair<std::string_view, Arithmetic>::second);
+  return found->first;
+}
+
+}  // namespace hotloops
