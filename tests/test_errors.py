@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "activation kind": (
         lambda: linear(ones(2, 3), ones(5, 3), activation=relu),  # type: ignore[arg-type]
         ValueError,
-        "linear: activation is <function relu",
+        "linear: activation is <hotloops function relu",
     ),
     "dense out": (
         lambda: dense(ones(2, 3), ones(3, 5), out=ones(2, 4)),

@@ -6,6 +6,7 @@
 
 namespace hotloops {
 
+void register_computed_function(pybind11::module_& m);
 void register_einsum(pybind11::module_& m);
 void register_elementwise(pybind11::module_& m);
 void register_operations(pybind11::module_& m);

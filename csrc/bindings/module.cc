@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
   hotloops::import_numpy();
   // HOTLOOPS_ISA may ask for what this CPU lacks; better said at import than at the first product.
   static_cast<void>(hotloops::active_kernels());
+  hotloops::register_computed_function(m);
   hotloops::register_operations(m);
   hotloops::register_packing(m);
   hotloops::register_elementwise(m);

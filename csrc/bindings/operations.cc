@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -48,12 +49,19 @@ void compute_into(ElementType result, std::span<const Kernel> kernels, Product& 
           [&](int threads) { matmul(kernels, product.args, product.batch_dims(), threads); });
 }
 
-// The type that the caller names, if kernels for operands by `rule` can make it: the rule's own,
+// NumPy's name of a dtype that may be said in many ways, or torch's.
+std::string numpy_name(py::handle dtype) {
+  static const auto* dtype_name =
+      new py::object(py::module_::import("hotloops._array_likes").attr("dtype_name"));
+  return (*dtype_name)(dtype).cast<std::string>();
+}
+
+// The type that the caller wants, if kernels for operands by `rule` can make it: the rule's own,
 // that of the sums, or for bytes 16 bits. False: it is another one's to find out.
-bool find_result(const ProductRule& rule, py::handle name, ElementType& result) {
+bool find_result(const ProductRule& rule, py::handle dtype, ElementType& result) {
   result = rule.result;
-  if (name.is_none()) return true;
-  const auto wanted = name.cast<std::string_view>();
+  if (dtype.is_none()) return true;
+  const std::string wanted = numpy_name(dtype);
   if (wanted == name_of(rule.result)) return true;
   const bool bytes = size_of(rule.a) == 1;
   const auto is = [&](ElementType type) {
@@ -86,9 +94,9 @@ std::span<const Kernel> kernel_for(const ProductRule& rule, const PackedArray& p
   return {same ? &own : kernels_of(rule, packed.precision).data(), 1};
 }
 
-// `dtype_name` is NumPy's name of the result's type, or None for what the operands' promote to.
-py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle out,
-                         py::handle precision_name, py::handle dtype_name) {
+// `dtype` is the result's type, or None for what the operands' promote to.
+py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle out, py::handle dtype,
+                         py::handle precision_name) {
   const Arithmetic precision = precision_named("matmul", precision_name);
   Array a;
   Array b;
@@ -104,7 +112,7 @@ py::object matmul_arrays(py::handle a_object, py::handle b_object, py::handle ou
   }
   const ProductRule* rule = find_product_rule(a.type, b.type);
   ElementType type{};
-  if (rule == nullptr || !find_result(*rule, dtype_name, type)) return not_implemented();
+  if (rule == nullptr || !find_result(*rule, dtype, type)) return not_implemented();
   Product product(a, b, false, kMatmulNames);
   Array c;
   py::object array = output(out, a, type, product.result_shape(), {&a, &b}, c);
@@ -135,10 +143,10 @@ py::tuple dense_shape(const Shape& x, const Shape& kernel, const std::optional<S
 }
 
 // dense, or linear where `transposed`.
+template <bool transposed>
 py::object dense_arrays(py::handle x_object, py::handle kernel_object, py::handle bias_object,
                         py::handle activation_name, py::handle residual_object, py::handle out,
-                        py::handle is_transposed, py::handle precision_name) {
-  const bool transposed = is_transposed.is(py::handle(Py_True));
+                        py::handle precision_name) {
   const Arithmetic precision = precision_named(dense_names(transposed).function, precision_name);
   const Activation activation = activation_named(dense_names(transposed).function, activation_name);
   Array x;
@@ -238,12 +246,16 @@ void register_operations(py::module_& m) {
   // The signatures are written as pybind11 writes them, for the stub generator.
   static PyMethodDef methods[] = {
       method<matmul_arrays, 5>("matmul",
-                               "matmul(a: object, b: object, out: object, precision: object, "
-                               "dtype: object, /) -> typing.Any"),
-      method<dense_arrays, 8>(
+                               "matmul(a: object, b: object, out: object, dtype: object, "
+                               "precision: object, /) -> typing.Any"),
+      method<dense_arrays<false>, 7>(
           "dense",
           "dense(x: object, kernel: object, bias: object, activation: object, residual: object, "
-          "out: object, transposed: bool, precision: object, /) -> typing.Any"),
+          "out: object, precision: object, /) -> typing.Any"),
+      method<dense_arrays<true>, 7>(
+          "linear",
+          "linear(x: object, weight: object, bias: object, activation: object, residual: object, "
+          "out: object, precision: object, /) -> typing.Any"),
       method<activate_array, 2>("activate", "activate(name: object, x: object, /) -> typing.Any"),
       {}};
   if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();

@@ -92,7 +92,7 @@ def _matmul_packed(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) 
 
 
 def _matmul_core(a: Any, b: Any, out: Any, *, precision: str | None, name: str | None) -> Any:
-    return _core.matmul(a, b, out, precision, name)
+    return _core.matmul(a, b, out, name, precision)
 
 
 def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
@@ -111,7 +111,7 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None)
     common = _tensors.promoted(a, b) if dtype is None else dtype
     name = dtype_name(common)
     for operands in ((a, b), (a.to(common), b.to(common))):
-        result = _core.matmul(*operands, None, precision, name)
+        result = _core.matmul(*operands, None, name, precision)
         if result is not NotImplemented:
             return _tensors.written(result, out)
     return _tensors.written(torch.matmul(a.to(common), b.to(common)), out)
@@ -165,13 +165,13 @@ def _dense_core(
     precision: str | None,
 ) -> Any:
     """Compute a layer of operands that the core takes as they are, arrays or tensors."""
-    last = transposed, precision
-    y = _into(out, lambda to: _core.dense(x, kernel, bias, activation, residual, to, *last))
+    core = _core.linear if transposed else _core.dense
+    y = _into(out, lambda to: core(x, kernel, bias, activation, residual, to, precision))
     if y is not NotImplemented:
         return y
     # Half types with a residual, or a softmax: the sums are finished in float32 and rounded once.
     is_kernel = isinstance(kernel, _core.PackedMatrix) or not transposed
-    sums = _core.matmul(x, kernel if is_kernel else kernel.T, None, precision, "float32")
+    sums = _core.matmul(x, kernel if is_kernel else kernel.T, None, "float32", precision)
     return _finished(sums, bias, residual, activation, x.dtype, out)
 
 
@@ -224,7 +224,7 @@ def _dense_packed(
     x = prepared(x, x.dtype)
     if x.dtype.name in _COMPLEX_DTYPES and activation is not None:
         activation_dtype(function, activation, x.dtype)
-        sums = _core.matmul(x, packed, None, precision, None)
+        sums = _core.matmul(x, packed, None, None, precision)
         result = _finished(sums, bias, residual, activation, x.dtype, target)
     else:
         result = _dense_core(x, packed, bias, activation, residual, target, *last)

@@ -9,8 +9,10 @@ from typing import Any
 
 from hotloops import _core
 from hotloops import _elementwise_likes as _likes
+from hotloops._computed import computed_by
 
 
+@computed_by(_core.relu)
 def relu(x: Any, /, out: Any = None) -> Any:
     """Rectified linear unit, ``max(x, 0)`` element by element.
 
@@ -46,10 +48,10 @@ def relu(x: Any, /, out: Any = None) -> Any:
     >>> hl.relu(np.array([-1.5, 0.0, 2.0, np.nan]))
     array([ 0.,  0.,  2., nan])
     """
-    result = _core.relu(x, out)
-    return _likes.apply("relu", {"x": x}, out) if result is NotImplemented else result
+    return _likes.apply("relu", {"x": x}, out)
 
 
+@computed_by(_core.multiply)
 def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
     """Product element by element (Hadamard's), ``a * b``, as `numpy.multiply`.
 
@@ -92,12 +94,10 @@ def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
     array([[ 10., 200.],
            [ 30., 400.]])
     """
-    result = _core.multiply(a, b, out)
-    if result is not NotImplemented:
-        return result
     return _likes.apply("multiply", {"a": a, "b": b}, out)
 
 
+@computed_by(_core.add)
 def add(a: Any, b: Any, /, out: Any = None) -> Any:
     """Sum element by element, ``a + b``, as `numpy.add`. A vector lands on each row of a matrix.
 
@@ -128,10 +128,10 @@ def add(a: Any, b: Any, /, out: Any = None) -> Any:
     array([[1., 2., 3.],
            [1., 2., 3.]])
     """
-    result = _core.add(a, b, out)
-    return _likes.apply("add", {"a": a, "b": b}, out) if result is NotImplemented else result
+    return _likes.apply("add", {"a": a, "b": b}, out)
 
 
+@computed_by(_core.subtract)
 def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
     """Difference element by element, ``a - b``, as `numpy.subtract`.
 
@@ -162,12 +162,10 @@ def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
     array([[4, 6],
            [3, 5]])
     """
-    result = _core.subtract(a, b, out)
-    if result is not NotImplemented:
-        return result
     return _likes.apply("subtract", {"a": a, "b": b}, out)
 
 
+@computed_by(_core.greater)
 def greater(a: Any, b: Any, /, out: Any = None) -> Any:
     """Whether each element of `a` is greater than its counterpart in `b`, as `numpy.greater`.
 
@@ -201,10 +199,10 @@ def greater(a: Any, b: Any, /, out: Any = None) -> Any:
     >>> hl.greater(np.array([1.0, 2.0, np.nan]), 1.5)
     array([False,  True, False])
     """
-    result = _core.greater(a, b, out)
-    return _likes.apply("greater", {"a": a, "b": b}, out) if result is NotImplemented else result
+    return _likes.apply("greater", {"a": a, "b": b}, out)
 
 
+@computed_by(_core.all_greater)
 def all_greater(a: Any, b: Any, /) -> bool:
     """Whether every element of `a` is greater than its counterpart in `b`.
 
@@ -239,12 +237,10 @@ def all_greater(a: Any, b: Any, /) -> bool:
     >>> hl.all_greater(np.array([3.0, 4.0]), np.array([1.0, 2.0]))
     True
     """
-    result = _core.all_greater(a, b)
-    if result is NotImplemented:
-        result = _likes.apply("all_greater", {"a": a, "b": b}, None)
-    return bool(result)
+    return bool(_likes.apply("all_greater", {"a": a, "b": b}, None))
 
 
+@computed_by(_core.where)
 def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     """Elements of `x` where `condition` is true and of `y` elsewhere, as `numpy.where`.
 
@@ -281,12 +277,10 @@ def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     array([[ 1., 10.],
            [ 1., 20.]])
     """
-    result = _core.where(condition, x, y, out)
-    if result is not NotImplemented:
-        return result
     return _likes.apply("where", {"condition": condition, "x": x, "y": y}, out)
 
 
+@computed_by(_core.where_greater)
 def where_greater(a: Any, b: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     """Elements of `x` where ``a > b`` and of `y` elsewhere: ``where(a > b, x, y)`` in one pass.
 
@@ -327,7 +321,4 @@ def where_greater(a: Any, b: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     >>> hl.where_greater(a, b, a, b)
     array([2., 5., 4.])
     """
-    result = _core.where_greater(a, b, x, y, out)
-    if result is not NotImplemented:
-        return result
     return _likes.apply("where_greater", {"a": a, "b": b, "x": x, "y": y}, out)

@@ -1,7 +1,7 @@
 """The public operations: arguments and documentation around the compiled core.
 
 The core takes what needs no conversion and answers NotImplemented to everything else, which
-`_array_likes` converts. So the common call pays for one Python frame and no checks.
+`_array_likes` converts.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from hotloops import _array_likes, _core
+from hotloops._computed import computed_by
 
 
+@computed_by(_core.matmul)
 def matmul(
     a: Any,
     b: Any,
@@ -99,13 +101,10 @@ def matmul(
     array([[3., 2.],
            [7., 4.]])
     """
-    name = None if dtype is None else _array_likes.dtype_name(dtype)
-    result = _core.matmul(a, b, out, precision, name)
-    if result is not NotImplemented:
-        return result
     return _array_likes.matmul(a, b, out, dtype, precision)
 
 
+@computed_by(_core.dense)
 def dense(
     x: Any,
     kernel: Any,
@@ -172,14 +171,12 @@ def dense(
     >>> hl.dense(x, kernel, np.array([0.0, 1.0, 1.0]), activation="relu")
     array([[1., 0., 2.]])
     """
-    result = _core.dense(x, kernel, bias, activation, residual, out, False, precision)
-    if result is not NotImplemented:
-        return result
     return _array_likes.dense(
         x, kernel, bias, activation, residual, out, transposed=False, precision=precision
     )
 
 
+@computed_by(_core.linear)
 def linear(
     x: Any,
     weight: Any,
@@ -230,9 +227,6 @@ def linear(
     >>> hl.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [-1.0, 0.25]]), activation="relu")
     array([[1., 0.]])
     """
-    result = _core.dense(x, weight, bias, activation, residual, out, True, precision)
-    if result is not NotImplemented:
-        return result
     return _array_likes.dense(
         x, weight, bias, activation, residual, out, transposed=True, precision=precision
     )

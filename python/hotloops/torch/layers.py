@@ -133,7 +133,7 @@ class PackedLinear(Linear):
         if self._packed_from != packed_from:
             self._packed = hotloops.pack(weight.detach().T)
             self._packed_from = packed_from
-        y = _core.dense(x, self._packed, self.bias, self.activation, None, None, True, None)
+        y = _core.linear(x, self._packed, self.bias, self.activation, None, None, None)
         return super()._computed(x) if y is NotImplemented else y
 
     def __getstate__(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def linear(
     records = torch.is_grad_enabled() and any(operand.requires_grad for operand in operands)
     eager = x.device.type == "cpu" and not torch.compiler.is_compiling()
     if eager and not records:
-        y = _core.dense(x, weight, bias, activation, None, None, True, None)
+        y = _core.linear(x, weight, bias, activation, None, None, None)
         return _linear(x, weight, bias, activation) if y is NotImplemented else y
     if eager:
         apply_linear, apply_activation = _RecordedLinear.apply, _RecordedActivate.apply
