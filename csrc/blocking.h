@@ -31,12 +31,23 @@ std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches
 // Of a packed panel of B, for so many values of k; a multiple of a cache line.
 std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc);
 
-// Threads as a grid over the panels of rows and columns of C; not more than there are panels.
+// What C's rows are cut at where threads share them: anywhere, but for kernels whose tiles take as
+// long for fewer rows.
+constexpr std::int64_t row_unit(const Kernel& kernel) {
+  return kernel.panels.always ? kernel.mr : 1;
+}
+
+// Threads as a grid over C; its columns are cut at multiples of nr.
 struct Grid {
   int rows, cols;
 };
 
-Grid choose_grid(const Kernel& kernel, std::int64_t m, std::int64_t n, int threads);
+struct Rectangle {
+  std::int64_t rows, cols;
+  bool straddles_lines;  // columns that tiles begin at lie within cache lines
+};
+
+Grid choose_grid(const Kernel& kernel, const Rectangle& c, std::int64_t k, int threads);
 
 struct Range {
   std::int64_t begin, end;

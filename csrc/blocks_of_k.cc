@@ -30,7 +30,8 @@ bool has_shares_for_all(const Method& method, const MatmulArgs& args, int thread
   const Kernel& kernel = *method.plan.kernel;
   if (method.dots) return args.n >= std::int64_t{4} * threads * kernel.dots->lanes;
   const std::int64_t rows = method.plan.row_panels;
-  const Grid grid = choose_grid(kernel, args.m, args.n, threads);
+  const Grid grid = choose_grid(kernel, {.rows = args.m, .cols = args.n, .straddles_lines = true},
+                                args.k, threads);
   return grid.rows == threads && ceil_div(rows, threads) * threads * 4 <= rows * 5;
 }
 

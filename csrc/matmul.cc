@@ -18,9 +18,9 @@
 namespace hotloops {
 namespace {
 
-// Bytes of factors of multiply-adds that are worth a thread of their own: products of 9 to 15 us on
-// one thread, of which two gain 1.3 to 1.5, and 1.7 of one four times as large.
-constexpr std::int64_t kWorkPerThread = 1 << 21;
+// Bytes of factors of multiply-adds that are worth a thread of their own: of products of 6 us on one
+// thread two gain a tenth, of 9 us a third, of 20 us 1.6, and 1.9 of one from 250 us on.
+constexpr std::int64_t kWorkPerThread = 1 << 20;
 
 int threads_for(const Kernel& kernel, const MatmulArgs& args, std::int64_t items, int threads) {
   if (threads == 1) return 1;

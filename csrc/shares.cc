@@ -24,16 +24,25 @@ MatmulArgs part_of(const Kernel& kernel, const MatmulArgs& args, Range rows, Ran
   return result;
 }
 
+Rectangle rectangle_of(const Plan& plan, const MatmulArgs& args) {
+  constexpr std::int64_t kLine = 64;
+  const std::int64_t size = size_of(args.c_type(*plan.kernel));
+  const auto first_tile =
+      reinterpret_cast<std::uintptr_t>(args.c.data) - static_cast<std::uintptr_t>(plan.lead * size);
+  return {.rows = args.m,
+          .cols = plan.lead + args.n,
+          .straddles_lines = first_tile % kLine != 0 || args.c.row_stride * size % kLine != 0};
+}
+
 }  // namespace
 
 Shares::Shares(const Method& method, const MatmulArgs& args, int threads) {
   const Plan& plan = method.plan;
   const Kernel& kernel = *plan.kernel;
-  const Grid grid = choose_grid(kernel, args.m, plan.lead + args.n, threads);
+  const Grid grid = choose_grid(kernel, rectangle_of(plan, args), args.k, threads);
   shares_.reserve(static_cast<std::size_t>(grid.rows) * static_cast<std::size_t>(grid.cols));
   for (int i = 0; i < grid.rows; ++i) {
-    const Range panels = part(plan.row_panels, 1, grid.rows, i);
-    const Range rows{plan.rows_of(panels.begin).begin, plan.rows_of(panels.end).begin};
+    const Range rows = part(args.m, row_unit(kernel), grid.rows, i);
     for (int j = 0; j < grid.cols; ++j) {
       Range cols = part(plan.lead + args.n, kernel.nr, grid.cols, j);
       cols = {.begin = std::max(cols.begin - plan.lead, std::int64_t{0}),

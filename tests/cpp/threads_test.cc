@@ -1,4 +1,4 @@
-// How calls at the same time share the cores.
+// How threads share products, and calls at the same time the cores.
 
 #include "threads.h"
 
@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "blocking.h"
 #include "check.h"
 #include "tests.h"
 
@@ -25,10 +26,44 @@ void test_dealing_out() {
   check(dealt_out(3, 3, 1), "small products are dealt out");
 }
 
+void check_grid(const Kernel& kernel, const Rectangle& c, std::int64_t k, Grid expected) {
+  const Grid grid = choose_grid(kernel, c, k, 2);
+  check(grid.rows == expected.rows && grid.cols == expected.cols, "two threads share ", c.rows,
+        " x ", k, " x ", c.cols, " as ", grid.rows, " x ", grid.cols);
+}
+
+void test_grid() {
+  Kernel kernel{};
+  kernel.dtype = DType::f32;
+  kernel.mr = 14;
+  kernel.nr = 32;
+  // Rows as a rule, however many panels they are, and all the more where columns meet within lines.
+  check_grid(kernel, {.rows = 64, .cols = 64, .straddles_lines = false}, 64,
+             {.rows = 2, .cols = 1});
+  check_grid(kernel, {.rows = 1541, .cols = 249, .straddles_lines = true}, 2,
+             {.rows = 2, .cols = 1});
+  // Of few rows, half of B for each.
+  check_grid(kernel, {.rows = 8, .cols = 3072, .straddles_lines = true}, 768,
+             {.rows = 1, .cols = 2});
+  // Tiles of two rows would take as long as those of four.
+  check_grid(kernel, {.rows = 4, .cols = 64, .straddles_lines = false}, 5000,
+             {.rows = 1, .cols = 2});
+  // Tiles that are as long for a row as for all.
+  kernel.panels.always = true;
+  kernel.mr = 32;
+  check_grid(kernel, {.rows = 33, .cols = 64, .straddles_lines = true}, 512,
+             {.rows = 2, .cols = 1});
+  check_grid(kernel, {.rows = 32, .cols = 64, .straddles_lines = true}, 512,
+             {.rows = 1, .cols = 2});
+  check_grid(kernel, {.rows = 32, .cols = 32, .straddles_lines = true}, 512,
+             {.rows = 1, .cols = 1});
+}
+
 }  // namespace
 
 void test_threads() {
   test_dealing_out();
+  test_grid();
   constexpr int kCallers = 6;
   constexpr int kThreads = 3;
   std::atomic<int> at_work{0};
