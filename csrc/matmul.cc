@@ -18,8 +18,8 @@
 namespace hotloops {
 namespace {
 
-// Bytes of factors of multiply-adds that are worth a thread of their own: of products of 6 us on one
-// thread two gain a tenth, of 9 us a third, of 20 us 1.6, and 1.9 of one from 250 us on.
+// Bytes of factors of multiply-adds that are worth a thread of their own: of products of 6 us on
+// one thread two gain a tenth, of 9 us a third, of 20 us 1.6, and 1.9 of one from 250 us on.
 constexpr std::int64_t kWorkPerThread = 1 << 20;
 
 int threads_for(const Kernel& kernel, const MatmulArgs& args, std::int64_t items, int threads) {
