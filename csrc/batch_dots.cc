@@ -49,6 +49,7 @@ std::int64_t blocks_of(std::int64_t k, const BatchDim& dim) {
 
 bool are_batch_dots(const Kernel& kernel, const MatmulArgs& args, const BatchDim& dim) {
   if (kernel.dots == nullptr || kernel.dots->row_dots == nullptr || kernel.parts > 1) return false;
+  if (args.accumulate) return false;
   const bool along_k = args.k > 0 && args.a.col_stride == 1 && args.b.row_stride == 1;
   const std::int64_t lanes = kernel.dots->lanes;
   // Longer ones fill vectors by themselves, with blocks of k.

@@ -40,7 +40,8 @@ bool has_shares_for_all(const Method& method, const MatmulArgs& args, int thread
 bool shares_blocks_of_k(const Method& method, const MatmulArgs& args, int threads) {
   const Kernel& kernel = *method.plan.kernel;
   const bool plain = kernel.a_type == element_type(kernel.dtype) && !kernel.panels.always &&
-                     kernel.parts == 1 && !args.narrows() && args.packed_b.data == nullptr;
+                     kernel.parts == 1 && !args.narrows() && !args.accumulate &&
+                     args.packed_b.data == nullptr;
   return plain && args.epilogue.is_trivial() && args.m * args.n > 1 &&
          bytes_of_c(kernel, args) <= kMostBytes &&
          args.k >= kBlocksPerThread * threads * kernel.kc &&

@@ -347,7 +347,7 @@ void run(const Kernel& kernel, const MatmulArgs& args, Team team, T* memory) {
 }  // namespace
 
 bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
-  if (kernel.dots == nullptr || args.packed_b.data != nullptr) return false;
+  if (kernel.dots == nullptr || args.packed_b.data != nullptr || args.accumulate) return false;
   return are_single_dot_products(kernel, args) ||
          (kernel.parts > 1 ? is_complex_column(kernel, args) : is_rows_times_columns(kernel, args));
 }

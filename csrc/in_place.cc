@@ -26,7 +26,7 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
           .pending = nullptr,
           .c = nullptr,
           .c_stride = args.c.row_stride,
-          .accumulate = k > 0,
+          .accumulate = args.accumulate || k > 0,
           .epilogue = {},
           .narrow_c = nullptr,
           .narrow_c_stride = args.c.row_stride,
@@ -83,7 +83,7 @@ bool are_short_rows(const Kernel& kernel, const MatmulArgs& args) {
   const bool side_by_side = args.a.col_stride == 1 && args.a.row_stride == args.k &&
                             args.c.col_stride == 1 && args.c.row_stride == args.n;
   if (!side_by_side || !args.epilogue.is_trivial() || args.packed_b.data != nullptr ||
-      args.narrows()) {
+      args.narrows() || args.accumulate) {
     return false;
   }
   // A vector of C may begin at any multiple of what its length and a row's have in common.

@@ -51,6 +51,9 @@ struct MatmulArgs {
   // For kernels that do not commute: B' A' is meant. A bias then runs along the rows, and there is
   // no residual; dot products know that.
   bool swapped = false;
+  // C holds the sums of blocks of k before these, which are added to them: C += A B, by tiles and
+  // without an epilogue.
+  bool accumulate = false;
 
   [[nodiscard]] bool narrows() const { return narrowing.row != nullptr; }
   [[nodiscard]] ElementType c_type(const Kernel& kernel) const {

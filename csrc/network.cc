@@ -96,29 +96,30 @@ void Network::backward(const KernelSet& kernels, const void* parameters, std::in
     const Layer& layer = layers_[l];
     const Pass& in = passes_[l];
     const Pass& out = passes_[l + 1];
-    // In place, but for a layer that is nothing but an activation.
-    void* grad_z = layer.has_kernel ? out.grad : in.grad;
-    if (layer.activation != Activation::none || !layer.has_kernel) {
+    const void* saved = saves_input(layer.activation) ? out.z : out.y;
+    if (!layer.has_kernel) {
       activation_grad(layer.activation, rows(kernels),
                       {.dtype = dtype_,
                        .rows = batch,
                        .cols = layer.units,
-                       .saved = saves_input(layer.activation) ? out.z : out.y,
+                       .saved = saved,
                        .grad_y = out.grad,
-                       .grad_x = grad_z},
+                       .grad_x = in.grad},
                       threads);
+      continue;
     }
-    if (!layer.has_kernel) continue;
     offset -= layer.parameter_count();
     void* to_kernel = at(gradients, offset, dtype_);
     void* to_bias = at(to_kernel, layer.inputs * layer.units, dtype_);
-    dense_pullback(products(kernels),
+    dense_pullback(products(kernels), rows(kernels),
                    {.rows = batch,
                     .in = layer.inputs,
                     .units = layer.units,
                     .x = matrix(in.y, layer.inputs).as_const(),
                     .kernel = matrix(at(parameters, offset, dtype_), layer.units),
-                    .grad_z = matrix(grad_z, layer.units).as_const(),
+                    .activation = layer.activation,
+                    .saved = saved,
+                    .grad_y = matrix(out.grad, layer.units).as_const(),
                     .grad_x = matrix(l == first ? nullptr : in.grad, layer.inputs),
                     .grad_kernel = matrix(to_kernel, layer.units),
                     .grad_bias = layer.has_bias ? to_bias : nullptr},

@@ -123,9 +123,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // Nor need a few rows be packed for a packed B larger than L2: with A in place, all of B is read
   // in its order, and then in the other one, and half of L2's misses are saved (see PackedView). A
   // row times 1536 x 384 took 51 us and takes 37, one times 1024 x 1024 146 and 97.
-  const bool few_rows_of_large_b =
-      packed && 2 * args.m <= the_kernel.mr &&
-      args.n * args.k * size_of(the_kernel.b_type) > caches.l2;
+  const bool few_rows_of_large_b = packed && 2 * args.m <= the_kernel.mr &&
+                                   args.n * args.k * size_of(the_kernel.b_type) > caches.l2;
   // The microkernel has no words for packing B while reading A in place. That for complex operands
   // has both in place, or none.
   a_in_place = (!a_read_often || (a_close && (!a_packed_in_passing || few_rows_of_large_b))) &&

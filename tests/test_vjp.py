@@ -150,6 +150,29 @@ def test_the_bits_are_those_of_products(
         assert_same_bits(actual[2], contract_matmul(ones, grad_rows)[0])
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("in_", [1, 20])
+@pytest.mark.parametrize("activation", ["relu", "softmax"])
+def test_many_rows_in_blocks_have_the_bits_of_products(
+    dtype: np.dtype[Any], activation: Any, in_: int
+) -> None:
+    """More of them, and of units, than are computed at a time."""
+    units = 4100
+    x, kernel, bias, grad_y = operands((600, in_), units, dtype.type)
+    stretched = np.broadcast_to(grad_y[:, :1], grad_y.shape)
+    for grad, threads in ((grad_y, 1), (stretched, 3)):
+        with hotloops.threads(threads):
+            y, *actual = gradients(x, kernel, bias, grad, activation)
+        grad_z = _core.activation_grad(activation, y, grad)
+        expected = [
+            hotloops.matmul(grad_z, kernel.T),
+            hotloops.matmul(x.T, grad_z),
+            hotloops.matmul(np.ones(len(x), dtype), grad_z),
+        ]
+        for gradient, wanted in zip(actual, expected, strict=True):
+            assert_same_bits(gradient, wanted)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_threads_batch_and_isas_change_no_bits(dtype: np.dtype[Any], activation: Any) -> None:
     x, kernel, bias, grad_y = operands((6, 55, 130), 70, dtype.type)

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <utility>
 
@@ -120,11 +119,13 @@ py::object dense_pullback_arrays(py::handle x_object, py::handle kernel_object,
   Array saved;
   Array grad_y;
   DensePullbackArgs args{};
+  args.activation = activation;
   if (!view(x_object, x) || !view(kernel_object, kernel) || !view(grad_y_object, grad_y) ||
       !same_kind(x, kernel) || !same_kind(x, grad_y) || !as_matrix(x, args.x, args.rows) ||
       (has_saved && (!view(saved_object, saved) || !same_kind(x, saved) || !contiguous(saved)))) {
     return not_implemented();
   }
+  args.saved = has_saved ? saved.data : nullptr;
   const bool transposed = is_true(is_transposed);
   const int in_dim = transposed ? 1 : 0;
   args.in = kernel.shape[in_dim];
@@ -132,8 +133,10 @@ py::object dense_pullback_arrays(py::handle x_object, py::handle kernel_object,
   args.kernel = {.data = kernel.data,
                  .row_stride = kernel.strides[in_dim],
                  .col_stride = kernel.strides[1 - in_dim]};
+  std::int64_t grad_y_rows = 0;
   if (grad_y.ndim != x.ndim || grad_y.shape[x.ndim - 1] != args.units ||
-      !std::equal(grad_y.shape, grad_y.shape + grad_y.ndim - 1, x.shape)) {
+      !std::equal(grad_y.shape, grad_y.shape + grad_y.ndim - 1, x.shape) ||
+      !as_matrix(grad_y, args.grad_y, grad_y_rows)) {
     return not_implemented();
   }
 
@@ -157,29 +160,8 @@ py::object dense_pullback_arrays(py::handle x_object, py::handle kernel_object,
   }
   const ProductRule* rule = find_product_rule(x.type, x.type);
   const std::span<const Kernel> kernels = kernels_of(*rule, float32_precision());
-  std::int64_t grad_y_rows = 0;
-  const bool is_grad_z = !has_saved && as_matrix(grad_y, args.grad_z, grad_y_rows);
-  compute(2 * args.rows * args.in * args.units, [&](int threads) {
-    std::unique_ptr<std::byte[]> memory;
-    if (!is_grad_z) {
-      memory = std::make_unique_for_overwrite<std::byte[]>(
-          static_cast<std::size_t>(args.rows * args.units * size_of(x.dtype)));
-      Array grad_z = grad_y;
-      grad_z.data = memory.get();
-      std::int64_t stride = 1;
-      for (int d = grad_z.ndim - 1; d >= 0; --d) {
-        grad_z.strides[d] = stride;
-        stride *= grad_z.shape[d];
-      }
-      if (has_saved) {
-        fill_activation_grad(activation, saved, grad_y, grad_z, threads);
-      } else {
-        copy(grad_y, grad_z, threads);
-      }
-      args.grad_z = {.data = grad_z.data, .row_stride = args.units, .col_stride = 1};
-    }
-    dense_pullback(kernels, args, threads);
-  });
+  compute(2 * args.rows * args.in * args.units,
+          [&](int threads) { dense_pullback(kernels, row_kernels(x.dtype), args, threads); });
   return py::make_tuple(std::move(grad_x), std::move(grad_kernel), std::move(grad_bias));
 }
 

@@ -78,7 +78,8 @@ def dense_vjp(
     ``grad_z @ kernel.T``, ``x.T @ grad_z`` and the sum of the rows of ``grad_z`` (a batch of any
     dimensions counts as one of rows), all by the rule for the sums of `matmul`: over blocks of 256
     units or rows, added in order. So they, too, have the same bits for any number of threads and
-    any strides. ``grad_z`` is the only temporary array, and there is none without activation.
+    any strides. Of ``grad_z``, 8 MB (or 256 rows) at a time are computed and used, the only temporary
+    array, and there is none without activation.
     Products of float32 have the precision that `set_float32_precision` and `float32_precision` say
     when they are computed, forward and backward.
 
@@ -246,7 +247,7 @@ def _dense_gradients(
     gradient = primals.gradient(grad_y, (*x.shape[:-1], kernel.shape[1]))
     kept = None if saved is None else _as_array(saved)
     # The core asks for one stride from row to row.
-    x = np.asarray(x, order="C")
+    x, gradient = np.asarray(x, order="C"), np.asarray(gradient, order="C")
     gradients = _core.dense_pullback(
         x, kernel, activation, kept, gradient, False, True, True, bias is not None
     )

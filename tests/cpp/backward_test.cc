@@ -72,44 +72,61 @@ template <class T>
 void test_dense_pullback(std::int64_t rows, std::int64_t in, std::int64_t units) {
   const GuardedArray<T> x(rows * in, Guard::after);
   const GuardedArray<T> kernel(in * units, Guard::after);
-  const GuardedArray<T> grad_z(rows * units, Guard::after);
+  const GuardedArray<T> y(rows * units, Guard::after);
+  const GuardedArray<T> grad_y(rows * units, Guard::before);
   const GuardedArray<T> grad_x(rows * in, Guard::after);
   const GuardedArray<T> grad_kernel(in * units, Guard::before);
   const GuardedArray<T> grad_bias(units, Guard::after);
   fill_small_integers(x.span(), 1);
   fill_small_integers(kernel.span(), 2);
-  fill_small_integers(grad_z.span(), 3);
-  for (const int threads : {1, 3}) {
-    dense_pullback(matmul_kernels(kDTypeOf<T>),
-                   {.rows = rows,
-                    .in = in,
-                    .units = units,
-                    .x = {.data = x.data(), .row_stride = in, .col_stride = 1},
-                    .kernel = {.data = kernel.data(), .row_stride = units, .col_stride = 1},
-                    .grad_z = {.data = grad_z.data(), .row_stride = units, .col_stride = 1},
-                    .grad_x = {.data = grad_x.data(), .row_stride = in, .col_stride = 1},
-                    .grad_kernel = {.data = grad_kernel.data(), .row_stride = 1, .col_stride = in},
-                    .grad_bias = grad_bias.data()},
-                   threads);
+  fill_small_integers(y.span(), 3);
+  fill_small_integers(grad_y.span(), 4);
+  std::vector<T> grad_z(y.span().size());
+  const auto check_gradients = [&] {
     for (std::int64_t i = 0; i < rows * in; ++i) {
       T sum = 0;
       for (std::int64_t j = 0; j < units; ++j) {
-        sum += grad_z[i / in * units + j] * kernel[i % in * units + j];
+        sum += grad_z[static_cast<std::size_t>(i / in * units + j)] * kernel[i % in * units + j];
       }
       check(grad_x[i] == sum, "grad_x[", i, "] is ", grad_x[i], " but must be ", sum);
     }
     for (std::int64_t j = 0; j < units; ++j) {
       T of_bias = 0;
-      for (std::int64_t row = 0; row < rows; ++row) of_bias += grad_z[row * units + j];
+      for (std::int64_t row = 0; row < rows; ++row) {
+        of_bias += grad_z[static_cast<std::size_t>(row * units + j)];
+      }
       check(grad_bias[j] == of_bias, "grad_bias[", j, "] is ", grad_bias[j]);
       for (std::int64_t i = 0; i < in; ++i) {
         T sum = 0;
         for (std::int64_t row = 0; row < rows; ++row) {
-          sum += x[row * in + i] * grad_z[row * units + j];
+          sum += x[row * in + i] * grad_z[static_cast<std::size_t>(row * units + j)];
         }
         const T actual = grad_kernel[j * in + i];  // stored as its transpose
         check(actual == sum, "grad_kernel[", i, ", ", j, "] is ", actual, " but must be ", sum);
       }
+    }
+  };
+  for (const Activation activation : {Activation::none, Activation::relu}) {
+    for (std::size_t i = 0; i < grad_z.size(); ++i) {
+      const auto at = static_cast<std::int64_t>(i);
+      grad_z[i] = activation == Activation::none || y[at] > 0 ? grad_y[at] : 0;
+    }
+    for (const int threads : {1, 3}) {
+      dense_pullback(
+          matmul_kernels(kDTypeOf<T>), row_kernels(kDTypeOf<T>),
+          {.rows = rows,
+           .in = in,
+           .units = units,
+           .x = {.data = x.data(), .row_stride = in, .col_stride = 1},
+           .kernel = {.data = kernel.data(), .row_stride = units, .col_stride = 1},
+           .activation = activation,
+           .saved = y.data(),
+           .grad_y = {.data = grad_y.data(), .row_stride = units, .col_stride = 1},
+           .grad_x = {.data = grad_x.data(), .row_stride = in, .col_stride = 1},
+           .grad_kernel = {.data = grad_kernel.data(), .row_stride = 1, .col_stride = in},
+           .grad_bias = grad_bias.data()},
+          threads);
+      check_gradients();
     }
   }
 }
@@ -127,6 +144,9 @@ void test_backward(const KernelSet& set) {
     test_dense_pullback<float>(rows, 45, 70);
     test_dense_pullback<double>(rows, 45, 70);
   }
+  // More than are computed at a time.
+  test_dense_pullback<float>(300, 2, 8200);
+  test_dense_pullback<double>(300, 2, 4200);
 }
 
 }  // namespace hotloops::testing

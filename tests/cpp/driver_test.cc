@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "blocking.h"
 #include "check.h"
 #include "dispatch.h"
 #include "guarded.h"
@@ -301,6 +302,33 @@ void test_batch_dots(std::int64_t count, std::int64_t k, std::int64_t gap, std::
         count, " dot products of ", k, " values, gap ", gap, ", c stride ", c_stride);
 }
 
+// A product in two parts of k: the sums of the second one are added to what C holds, by whatever
+// way the first one was computed, and the bits are those of one product.
+template <class T>
+void test_accumulate(Shape shape, Layouts layouts) {
+  Problem<T> problem(shape, layouts, Guard::after);
+  problem.fill(fill_real<T>);
+  problem.run();
+  const std::vector<T> whole(problem.c.memory().begin(), problem.c.memory().end());
+  const ElementType type = element_type(kDTypeOf<T>);
+  for (const int threads : {1, 3}) {
+    for (const Range k : {Range{0, kKc}, Range{kKc, shape.k}}) {
+      matmul(problem.kernels,
+             {.m = shape.m,
+              .n = shape.n,
+              .k = k.size(),
+              .a = from(problem.a.view().as_const(), 0, k.begin, type),
+              .b = from(problem.b.view().as_const(), k.begin, 0, type),
+              .c = problem.c.view(),
+              .epilogue = {},
+              .accumulate = k.begin > 0},
+             {}, threads);
+    }
+    check(same_bits<T>(problem.c.memory(), whole), active_kernels().name, ' ', name_of(kDTypeOf<T>),
+          ' ', shape, " in two parts on ", threads, " threads");
+  }
+}
+
 template <class T>
 void print_digests() {
   const KernelSet& set = active_kernels();
@@ -398,6 +426,14 @@ void test_drivers_typed() {
       test_batch_dots<T>(count, k, 0, 3, Guard::before);
       test_batch_dots<T>(count, k, 5, 1, Guard::before);
       test_batch_dots<T>(count, k, 5, 1, Guard::after);
+    }
+  }
+  for (const Shape shape : {Shape{1, 1, 4000}, Shape{1, 40, 300}, Shape{50, 1, 300},
+                            Shape{700, 4, 300}, Shape{9, 33, 4000}, Shape{70, 130, 800}}) {
+    for (const Layout a : {Layout::rows, Layout::columns}) {
+      for (const Layout b : {Layout::rows, Layout::columns}) {
+        for (const Layout c : kLayouts) test_accumulate<T>(shape, {a, b, c});
+      }
     }
   }
   print_digests<T>();
