@@ -78,10 +78,10 @@ def dense_vjp(
     ``grad_z @ kernel.T``, ``x.T @ grad_z`` and the sum of the rows of ``grad_z`` (a batch of any
     dimensions counts as one of rows), all by the rule for the sums of `matmul`: over blocks of 256
     units or rows, added in order. So they, too, have the same bits for any number of threads and
-    any strides. Of ``grad_z``, 8 MB (or 256 rows) at a time are computed and used, the only temporary
-    array, and there is none without activation.
-    Products of float32 have the precision that `set_float32_precision` and `float32_precision` say
-    when they are computed, forward and backward.
+    any strides. The only temporary array is a part of ``grad_z``, 8 MB or 256 rows of it at most,
+    and there is none without activation. Products of float32 have the precision that
+    `set_float32_precision` and `float32_precision` say when they are computed, forward and
+    backward.
 
     At 0, the derivative of 'relu' is 0. Elements of ``grad_z`` below the smallest normal number are
     flushed to 0 (but not those that 'relu' or no activation lets pass): CPUs take a hundred times
