@@ -59,13 +59,18 @@ class DensePullback {
     if (args_.activation == Activation::none) return pull_back({0, args_.rows}, args_.grad_y);
     const std::int64_t row_bytes = std::max<std::int64_t>(1, args_.units) * size_of(dtype_);
     const std::int64_t rows = std::min(args_.rows, round_up(kBlockBytes / row_bytes, kKc));
-    const auto memory =
-        std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(rows * row_bytes));
+    std::unique_ptr<std::byte[]> memory;
+    if (args_.grad_z == nullptr) {
+      memory =
+          std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(rows * row_bytes));
+    }
     std::int64_t begin = 0;
     do {  // once for no rows, too: the sums of none
       const Range block{.begin = begin, .end = std::min(begin + rows, args_.rows)};
-      make_grad_z(block, memory.get());
-      pull_back(block, {.data = memory.get(), .row_stride = args_.units, .col_stride = 1});
+      void* grad_z = memory.get();
+      if (args_.grad_z != nullptr) grad_z = at(args_.grad_z, begin * args_.units, dtype_);
+      make_grad_z(block, grad_z);
+      pull_back(block, {.data = grad_z, .row_stride = args_.units, .col_stride = 1});
       begin = block.end;
     } while (begin < args_.rows);
   }

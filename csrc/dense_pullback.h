@@ -18,7 +18,8 @@ struct DensePullbackArgs {
   Activation activation;
   const void* saved;  // what it was applied to or its result (see saves_input): rows without gaps
   ConstView grad_y;   // (rows, units)
-  View grad_x;        // grad_z kernel', z being what the activation was applied to
+  void* grad_z;       // where rows of it may be put, without gaps; it may be grad_y. Null: nowhere
+  View grad_x;        // grad_z kernel', where z is what the activation was applied to
   View grad_kernel;   // x' grad_z
   void* grad_bias;    // the sum of grad_z's rows; contiguous
 };

@@ -120,6 +120,7 @@ void Network::backward(const KernelSet& kernels, const void* parameters, std::in
                     .activation = layer.activation,
                     .saved = saved,
                     .grad_y = matrix(out.grad, layer.units).as_const(),
+                    .grad_z = out.grad,
                     .grad_x = matrix(l == first ? nullptr : in.grad, layer.inputs),
                     .grad_kernel = matrix(to_kernel, layer.units),
                     .grad_bias = layer.has_bias ? to_bias : nullptr},

@@ -53,7 +53,7 @@ class Network {
   struct Pass {
     void* y;
     void* z;     // what the activation was applied to, where y does not do; may be the y before
-    void* grad;  // with respect to y
+    void* grad;  // with respect to y, and then to z
   };
 
   [[nodiscard]] std::span<const Kernel> products(const KernelSet& kernels) const {

@@ -122,6 +122,7 @@ void test_dense_pullback(std::int64_t rows, std::int64_t in, std::int64_t units)
            .activation = activation,
            .saved = y.data(),
            .grad_y = {.data = grad_y.data(), .row_stride = units, .col_stride = 1},
+           .grad_z = nullptr,
            .grad_x = {.data = grad_x.data(), .row_stride = in, .col_stride = 1},
            .grad_kernel = {.data = grad_kernel.data(), .row_stride = 1, .col_stride = in},
            .grad_bias = grad_bias.data()},
