@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 from typing import Any
 
@@ -392,6 +393,97 @@ def test_nested_shared_and_root_layers() -> None:
     root = hotloops_torch.optimize(nn.Linear(5, 4))
     assert type(root) is hotloops_torch.PackedLinear
     assert root.hotloops_replaced == ["the model: Linear(5, 4)"]
+
+
+class _Gate(torch.nn.Module):  # type: ignore[misc]
+    """An activation as libraries of models wrap them."""
+
+    def __init__(self, function: Any, **options: Any) -> None:
+        super().__init__()
+        self.function = functools.partial(function, **options)
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("activation", "follower"),
+    [
+        ("gelu", nn.GELU()),
+        ("gelu", _Gate(nn.functional.gelu)),
+        ("gelu_tanh", _Gate(nn.functional.gelu, approximate="tanh")),
+        ("relu", _Gate(nn.functional.relu)),
+        ("silu", _Gate(nn.functional.silu, inplace=False)),
+        ("sigmoid", _Gate(torch.sigmoid)),
+        ("tanh", _Gate(torch.tanh)),
+        (None, _Gate(nn.functional.relu, inplace=True)),  # of whose effects nothing is known
+        (None, _Gate(nn.functional.elu)),
+        (None, _Gate(lambda x: torch.tanh(x) + x)),
+    ],
+)
+def test_an_activation_called_by_a_forward_is_fused(activation: Any, follower: Any) -> None:
+    class Block(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.activation, self.norm = follower, nn.LayerNorm(5)
+            self.dense = nn.Linear(5, 8)
+
+        def forward(self, x: Any) -> Any:
+            return self.activation(self.dense(self.norm(x)[:, 0])) * 2
+
+    model = nn.Sequential(Block())
+    fast = hotloops_torch.optimize(model)
+    assert fast[0].dense.activation == activation
+    assert (type(fast[0].activation) is nn.Identity) == (activation is not None)
+    x = torch.randn(3, 2, 5)
+    torch.testing.assert_close(fast(x), model(x))
+
+
+class _Untold(torch.nn.Module):  # type: ignore[misc]
+    """Modules whose activation may take less than all of a layer's results, or more."""
+
+    def __init__(self, forward: Any) -> None:
+        super().__init__()
+        self.dense, self.activation = nn.Linear(5, 5), nn.ReLU()
+        self.listed = [self.dense]
+        self.run = forward
+
+    def forward(self, x: Any) -> Any:
+        return self.run(self, x)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda self, x: self.activation(z := self.dense(x)) + z,
+        lambda self, x: self.activation(self.activation(self.dense(x)) - 1),
+        lambda self, x: self.activation(self.dense(x)) + self.dense(x - 1),
+        lambda self, x: self.activation(self.dense(x)) if x.sum() > 100 else self.dense(x),
+        lambda self, x: self.activation(self.listed[0](x)),
+        lambda self, x: self.dense(self.activation(x)),
+        lambda self, x: self.activation(self.dense(x) + 1),
+    ],
+)
+def test_what_is_not_known_to_follow_is_not_fused(forward: Any) -> None:
+    model = _Untold(forward)
+    fast = hotloops_torch.optimize(model)
+    assert fast.hotloops_replaced == ["dense: Linear(5, 5)"]
+    assert type(fast.activation) is nn.ReLU
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(fast(x), model(x))
+
+
+def test_an_argument_more_may_change_what_follows() -> None:
+    class Optional(_Untold):
+        def forward(self, x: Any, residual: Any = None) -> Any:
+            z = self.dense(x)
+            return z if residual is None else self.activation(z) + residual
+
+    model = Optional(None)
+    fast = hotloops_torch.optimize(model)
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(fast(x), model(x))
+    torch.testing.assert_close(fast(x, x), model(x, x))
 
 
 def test_what_stays() -> None:

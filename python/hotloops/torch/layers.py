@@ -11,6 +11,7 @@ import torch
 
 import hotloops
 from hotloops import _core
+from hotloops.torch.dataflow import activation_function, calls, chained_children
 from hotloops.torch.operators import linear
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ def optimize(model: torch.nn.Module) -> torch.nn.Module:
 
     Every `torch.nn.Linear` on the CPU of dtype float32 or float64 is replaced by a `Linear`. In a
     `torch.nn.Sequential`, a ReLU, GELU, SiLU, Sigmoid or Tanh that follows it is fused into it, and
-    an Identity takes its place. Layers with hooks, and subclasses of `torch.nn.Linear`, stay.
+    an Identity takes its place; so is one that is called on all of its results, and on nothing
+    else, by a module of one argument that `torch.fx` can trace. A module that does nothing but call
+    such a function counts as one. Layers with hooks, and subclasses of `torch.nn.Linear`, stay.
 
     Parameters
     ----------
@@ -196,8 +199,7 @@ def _replaced(
         done[module] = _as_hotloops(module, None)
         report.append(f"{name or 'the model'}: {_described(module)}")
         return done[module]
-    if isinstance(module, torch.nn.Sequential):
-        _fuse_activations(module, name, report)
+    _fuse_activations(module, name, report)
     for child_name, child in _children(module):
         setattr(module, child_name, _replaced(child, _path(name, child_name), done, report))
     return module
@@ -212,15 +214,27 @@ def _path(name: str, child_name: str) -> str:
     return f"{name}.{child_name}" if name else child_name
 
 
-def _fuse_activations(sequential: torch.nn.Sequential, name: str, report: list[str]) -> None:
-    children = _children(sequential)
-    for (first, layer), (second, follower) in itertools.pairwise(children):
-        activation = _activation_of(follower)
-        if _is_replaceable(layer) and activation is not None:
-            setattr(sequential, first, _as_hotloops(layer, activation))
-            setattr(sequential, second, torch.nn.Identity())
-            described = f"{_described(layer)} and {type(follower).__name__}"
-            report.append(f"{_path(name, first)}: {described}")
+def _fuse_activations(module: torch.nn.Module, name: str, report: list[str]) -> None:
+    """Fuse what is applied to the results of linear layers that are children of this module."""
+    children = dict(_children(module))
+    if not any(map(_is_replaceable, children.values())):
+        return
+    is_sequential = isinstance(module, torch.nn.Sequential)
+    pairs = itertools.pairwise(children) if is_sequential else chained_children(module)
+    for first, second in pairs:
+        layer, follower = children[first], children[second]
+        activation = _activation_of(follower) if _is_replaceable(layer) else None
+        if activation is None:
+            continue
+        before = calls(module)
+        setattr(module, first, _as_hotloops(layer, activation))
+        setattr(module, second, torch.nn.Identity())
+        if not is_sequential and calls(module) != before:  # which had them elsewhere, too
+            setattr(module, first, layer)
+            setattr(module, second, follower)
+            continue
+        described = f"{_described(layer)} and {type(follower).__name__}"
+        report.append(f"{_path(name, first)}: {described}")
 
 
 def _is_replaceable(module: torch.nn.Module) -> bool:
@@ -243,7 +257,7 @@ def _activation_of(module: torch.nn.Module) -> str | None:
         torch.nn.Sigmoid: "sigmoid",
         torch.nn.Tanh: "tanh",
     }
-    return names.get(type(module))
+    return names.get(type(module)) or activation_function(module)
 
 
 def _has_hooks(module: torch.nn.Module) -> bool:
