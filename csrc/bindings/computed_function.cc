@@ -89,14 +89,11 @@ PyObject* call(PyObject* self, PyObject* const* args, std::size_t flags, PyObjec
 
 // Every parameter that may be missing has to be None then.
 bool are_none(py::handle defaults) {
-  for (const py::handle value : defaults) {
-    if (!value.is_none()) return false;
-  }
-  return true;
+  return std::ranges::all_of(defaults, [](py::handle value) { return value.is_none(); });
 }
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
-  ComputedFunction& computed = *as_computed(self);
+  const ComputedFunction& computed = *as_computed(self);
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(computed.core);
   Py_VISIT(computed.function);

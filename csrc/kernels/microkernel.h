@@ -109,6 +109,25 @@ class Microkernel {
     return S::load_first(last, from, S::splat(from[last - 1]));
   }
 
+  // Values of k between two looks at what else is to be done, and how far ahead of them B is
+  // fetched.
+  struct Stretch {
+    int64_t end;
+    int64_t rows_ahead;
+  };
+
+  HOTLOOPS_INLINE static Stretch next_stretch(int64_t p, int64_t kc, int64_t b_stride) {
+    const int64_t end = p + kStep < kc ? p + kStep : kc;
+    if (b_stride == PanelNr) return {end, kPanelRowsAhead};
+    if constexpr (A<T, Mr>::kPacked) return {end, kRowsAhead};
+    // Behind a panel is the next one, but behind B another thread may be writing, to C as a rule,
+    // and a line that is fetched from it has to be fetched back: two threads took 10 to 15 % longer
+    // for 88 to 96 cubed.
+    const int64_t last_fetched = kc - kRowsAhead;
+    if (p >= last_fetched) return {end, 0};
+    return {end < last_fetched ? end : last_fetched, kRowsAhead};
+  }
+
   HOTLOOPS_INLINE static void multiply(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
     A<T, Mr> a(tile);
     const T* b = static_cast<const T*>(tile.b);
@@ -117,7 +136,6 @@ class Microkernel {
     const char* c = static_cast<const char*>(tile.c);
     const T* copy_from = static_cast<const T*>(tile.copy_from);
     T* copy_to = static_cast<T*>(tile.copy_to);
-    const int64_t ahead = (b_stride == PanelNr ? kPanelRowsAhead : kRowsAhead) * b_stride;
     const int64_t kc = (tile.kc + S::kDepth - 1) / S::kDepth;
     const int64_t c_stride = tile.c_stride * static_cast<int64_t>(sizeof(T));
 
@@ -142,28 +160,17 @@ class Microkernel {
         const T* from = static_cast<const T*>(run);
         for (int64_t i = p; i < p + kStep; i += 64 / sizeof(T)) __builtin_prefetch(from + i);
       }
-      int64_t end = p + kStep < kc ? p + kStep : kc;
-      int64_t fetched = ahead;
-      if constexpr (!A<T, Mr>::kPacked) {
-        // Behind a panel is the next one, but behind B another thread may be writing, to C as a
-        // rule, and a line that is fetched from it has to be fetched back: two threads took 10 to
-        // 15 % longer for 88 to 96 cubed.
-        const int64_t last_fetched = b_stride == PanelNr ? kc : kc - kRowsAhead;
-        if (p >= last_fetched) {
-          fetched = 0;
-        } else if (end > last_fetched) {
-          end = last_fetched;
-        }
-      }
-      for (; p < end; ++p) {
+      const Stretch stretch = next_stretch(p, kc, b_stride);
+      const int64_t ahead = stretch.rows_ahead * b_stride;
+      for (; p < stretch.end; ++p) {
 #pragma GCC unroll 8
         for (int j = 0; j < kRowBytes; j += 64) {
-          __builtin_prefetch(reinterpret_cast<const char*>(b + fetched) + j);
+          __builtin_prefetch(reinterpret_cast<const char*>(b + ahead) + j);
         }
         // As of C: without it, 10 x 784 x 10000 took 40 % longer. In panels, which are aligned, it
         // costs 3 % of a large product.
         if constexpr (!A<T, Mr>::kPacked || PackB) {
-          __builtin_prefetch(reinterpret_cast<const char*>(b + fetched) + kRowBytes - 1);
+          __builtin_prefetch(reinterpret_cast<const char*>(b + ahead) + kRowBytes - 1);
         }
         V b_row[Nv];
 #pragma GCC unroll 8
