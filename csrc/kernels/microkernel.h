@@ -128,6 +128,14 @@ class Microkernel {
     return {end < last_fetched ? end : last_fetched, kRowsAhead};
   }
 
+  // GCC lets up to three multiply-adds load their operand themselves, each time anew: of rows that
+  // straddle cache lines, three rows of A took half as long again as four.
+  HOTLOOPS_INLINE static void keep(V (&b_row)[Nv]) {
+    if constexpr (Mr == 1 || Mr > 3) return;
+#pragma GCC unroll 8
+    for (int j = 0; j < Nv; ++j) asm("" : HOTLOOPS_VECTOR_OPERAND(b_row[j]));
+  }
+
   HOTLOOPS_INLINE static void multiply(const Tile& tile, int last, V (&acc)[Mr][Nv]) {
     A<T, Mr> a(tile);
     const T* b = static_cast<const T*>(tile.b);
@@ -175,6 +183,7 @@ class Microkernel {
         V b_row[Nv];
 #pragma GCC unroll 8
         for (int j = 0; j < Nv; ++j) b_row[j] = load(last, b, j);
+        keep(b_row);
         if constexpr (PackB) {
 #pragma GCC unroll 8
           for (int j = 0; j < Nv; ++j) S::store(packed_b + j * S::lanes, b_row[j]);
