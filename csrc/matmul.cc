@@ -121,18 +121,26 @@ struct Batch {
         args.m < 2 * args.n || args.m * args.k < kLeastWork) {
       return false;
     }
+    const auto fills = [&](std::int64_t width) {
+      const std::int64_t rest = args.n % width;
+      return rest == 0 || 4 * rest > 3 * width;
+    };
+    const std::int64_t lanes = kernel.dots->packed_lanes;
+    // An A from memory is read in half the time, too.
+    const bool from_memory = args.m * args.k * size_of(kernel.a_type) > cache_sizes().l2;
     if (args.a.col_stride == 1) {
-      const std::int64_t lanes = kernel.dots->packed_lanes;
-      const bool fills_vectors = args.n % lanes == 0 || 4 * (args.n % lanes) > 3 * lanes;
-      // An A from memory is read in half the time, too.
-      const bool from_memory = args.m * args.k * size_of(kernel.a_type) > cache_sizes().l2;
       return args.k >= 8 * args.n &&
              (args.n <= kColumnsRows ||
               (args.n <= kernel.dots->packed_rows &&
-               (from_memory || (2 * args.n <= 3 * lanes && !fills_vectors))));
+               (from_memory || (2 * args.n <= 3 * lanes && !fills(lanes)))));
     }
-    return args.a.row_stride == 1 && args.m >= kernel.dots->lanes &&
-           args.n <= std::max(kernel.mr, kernel.nr / 2) && args.k >= args.n;
+    if (args.a.row_stride != 1 || args.m < kernel.dots->lanes) return false;
+    if (args.n <= std::max(kernel.mr, kernel.nr / 2)) return args.k >= args.n;
+    // Packing A for some more columns, which do not fill tiles, still takes more time than bringing
+    // a tall C back, if there are many values of k: 2212 x 248 x 36 took twice as long.
+    const std::int64_t least = (fills(lanes) ? 8 : 4) * args.n;
+    return args.n < std::int64_t{3} * kernel.nr && args.m >= least && args.k >= least &&
+           (from_memory || !fills(kernel.nr));
   }
 
   [[nodiscard]] bool may_transpose(const Kernel& kernel) const {

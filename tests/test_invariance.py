@@ -199,10 +199,11 @@ def test_rows_times_short_columns(dtype: np.dtype[Any], k: int) -> None:
     for rows in (3, 4, 5, 10, 11, 16, 17, 24, 33, 40):
         assert_same_bits(hotloops.matmul(x[:rows], stored), whole[:rows])
         assert_same_bits(hotloops.matmul(stored.T, x[:rows].T), whole[:rows].T)
+        assert_same_bits(hotloops.matmul(weight.T, x[:rows].T), whole[:rows].T)
 
 
 @pytest.mark.usefixtures("isa")
-@pytest.mark.parametrize("k", [1, 2, 5, 8, 9])
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 8, 9, 64, 65])
 def test_few_values_of_k_in_wide_and_narrow_results(dtype: np.dtype[Any], k: int) -> None:
     # Tiles of all shapes, from wherever a row begins in its cache line.
     a, b = operands((90, k, 1100), dtype)
