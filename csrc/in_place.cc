@@ -38,18 +38,19 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc) {
 }
 
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
-                  const std::byte* packed_b) {
+                  const std::byte* packed_b, const std::byte* packed_a) {
   const Kernel& kernel = *plan.kernel;
   const Epilogue epilogue = b.k + b.kc == args.k ? args.epilogue : Epilogue{};
   const void* first_b = from(args.b, b.k, 0, kernel.b_type).data;
   const std::int64_t panel_bytes = b_panel_bytes(kernel.panels, b.kc);
   Tile tile = tile_in_place(args, b.k, b.kc);
   if (packed_b != nullptr) tile.b_stride = kernel.nr;
+  const Operands operands = packed_a == nullptr ? Operands::in_place : Operands::packed_a;
   RunTile run = nullptr;
   for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
     const Range rows = plan.rows_of(panel);
     const std::int64_t in_c = rows.begin * args.c.row_stride;
-    tile.a = from(args.a, rows.begin, b.k, kernel.a_type).data;
+    tile.a = packed_a == nullptr ? from(args.a, rows.begin, b.k, kernel.a_type).data : packed_a;
     const std::byte* panel_of_b = packed_b;
     for (std::int64_t col = b.first_col; col < b.end_col; col += kernel.nr) {
       const std::int64_t begin = std::max(col, plan.lead);
@@ -58,7 +59,7 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
       if (tile.rows != rows.size() || tile.cols != end - begin) {
         tile.rows = static_cast<int>(rows.size());
         tile.cols = static_cast<int>(end - begin);
-        run = kernel.choose(tile.rows, tile.cols, Operands::in_place);
+        run = kernel.choose(tile.rows, tile.cols, operands);
       }
       if (packed_b == nullptr) {
         tile.b = at(first_b, j, kernel.b_type);

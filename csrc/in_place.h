@@ -20,9 +20,9 @@ Tile tile_in_place(const MatmulArgs& args, std::int64_t k, std::int64_t kc);
 
 // All tiles of these row panels and the block, where nothing is left to be packed: of B there is
 // nothing, or the block's panels are in `packed_b`. What the driver decides for each tile otherwise
-// takes longer than multiplying a few values of k.
+// takes longer than multiplying a few values of k. Of one row panel, A may be packed as well.
 void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const BlockOfB& b,
-                  const std::byte* packed_b = nullptr);
+                  const std::byte* packed_b = nullptr, const std::byte* packed_a = nullptr);
 
 // Whether C's rows are so short, and lie so, that several of them are computed in one vector; and
 // that many of them.

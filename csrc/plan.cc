@@ -13,6 +13,11 @@ constexpr std::int64_t kRowsOfSums = 2048;
 // Panels of A that are few for B to be packed.
 constexpr std::int64_t kFewPanels = 6;
 
+// So few values of k that deciding on each tile what to do in passing takes longer than packing a
+// panel of A in one go, for rows of so many tiles.
+constexpr std::int64_t kMostInOneGo = 64;
+constexpr std::int64_t kTilesInOneGo = 8;
+
 constexpr std::int64_t kLine = 64;
 
 // Bytes that rows so far apart span.
@@ -140,6 +145,8 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   }
 
   c_in_place = args.c.col_stride == 1 && !args.narrows() && !panels.always;
+  few_in_passing = args.k <= kMostInOneGo && args.n >= kTilesInOneGo * the_kernel.nr && b_kept &&
+                   !a_in_place && c_in_place;
   in_place = a_in_place && b_in_place && c_in_place;
   packed_in_place = a_in_place && packed && c_in_place && row_panels <= 2;
   few_tiles = in_place && lead == 0 && args.k <= the_kernel.kc &&

@@ -32,6 +32,7 @@ struct Plan {
   bool in_place;         // all three
   bool packed_in_place;  // A and C in place, B packed before; a few rows
   bool b_kept;           // packed panels of B are kept for the panels of A that follow
+  bool few_in_passing;   // too few values of k for work in passing to gain
   std::int64_t b_group;  // panels of B that are packed at a time
   // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are
   // kept from one block of k to the next.

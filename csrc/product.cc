@@ -118,6 +118,16 @@ class Product {
       }
       next.finish();
       std::swap(a_panel_, next_a_panel_);
+      if (first && plan_.few_in_passing) return run_on_packed(b, panel + 1);
+    }
+  }
+
+  // All row panels from this one on, whose A is packed, where nothing is done in passing.
+  void run_on_packed(const BlockOfB& b, std::int64_t first_panel) {
+    for (std::int64_t panel = first_panel; panel < panels_.end; ++panel) {
+      run_in_place(plan_, args_, {.begin = panel, .end = panel + 1}, b, b_panels_, a_panel_);
+      next_panel_of_a(b, panel, 1).finish();
+      std::swap(a_panel_, next_a_panel_);
     }
   }
 
