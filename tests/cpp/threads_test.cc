@@ -42,7 +42,9 @@ void test_grid() {
              {.rows = 2, .cols = 1});
   check_grid(kernel, {.rows = 1541, .cols = 249, .straddles_lines = true}, 2,
              {.rows = 2, .cols = 1});
-  // Of few rows, half of B for each.
+  // Of few rows, half of B for each, even if that is not quite half of the tiles.
+  check_grid(kernel, {.rows = 26, .cols = 899, .straddles_lines = true}, 529,
+             {.rows = 1, .cols = 2});
   check_grid(kernel, {.rows = 8, .cols = 3072, .straddles_lines = true}, 768,
              {.rows = 1, .cols = 2});
   // Tiles of two rows would take as long as those of four.
