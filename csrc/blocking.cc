@@ -101,7 +101,7 @@ Grid choose_grid(const Kernel& kernel, const Rectangle& c, std::int64_t k, int t
   constexpr std::int64_t kLineWork = 1 << 15;
   // Multiply-adds take four cycles: tiles of fewer rows, of two vectors each, wait for them.
   constexpr std::int64_t kLeastRows = 4;
-  const std::int64_t unit = row_unit(kernel);
+  const std::int64_t unit = kernel.panels.always ? kernel.mr : 1;
   const std::int64_t row_units = ceil_div(c.rows, unit);
   const std::int64_t col_panels = ceil_div(c.cols, kernel.nr);
   Grid best{.rows = 1, .cols = 1};

@@ -31,13 +31,8 @@ std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches
 // Of a packed panel of B, for so many values of k; a multiple of a cache line.
 std::int64_t b_panel_bytes(const Panels& panels, std::int64_t kc);
 
-// What C's rows are cut at where threads share them: anywhere, but for kernels whose tiles take as
-// long for fewer rows.
-constexpr std::int64_t row_unit(const Kernel& kernel) {
-  return kernel.panels.always ? kernel.mr : 1;
-}
-
-// Threads as a grid over C; its columns are cut at multiples of nr.
+// Threads as a grid over C. Its columns are cut at multiples of nr, its rows between panels, or
+// anywhere, unless the kernel always packs.
 struct Grid {
   int rows, cols;
 };

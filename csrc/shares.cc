@@ -24,6 +24,14 @@ MatmulArgs part_of(const Kernel& kernel, const MatmulArgs& args, Range rows, Ran
   return result;
 }
 
+// Whole panels, which may differ in how they are multiplied (see Panels::suit): they are those that
+// one thread would have. Where panels are all alike, rows may be cut anywhere.
+Range share_of_rows(const Plan& plan, std::int64_t m, std::int64_t shares, std::int64_t index) {
+  if (!plan.kernel->panels.always) return part(m, 1, shares, index);
+  const Range panels = part(plan.row_panels, 1, shares, index);
+  return {.begin = plan.rows_of(panels.begin).begin, .end = plan.rows_of(panels.end).begin};
+}
+
 Rectangle rectangle_of(const Plan& plan, const MatmulArgs& args) {
   constexpr std::int64_t kLine = 64;
   const std::int64_t size = size_of(args.c_type(*plan.kernel));
@@ -42,7 +50,7 @@ Shares::Shares(const Method& method, const MatmulArgs& args, int threads) {
   const Grid grid = choose_grid(kernel, rectangle_of(plan, args), args.k, threads);
   shares_.reserve(static_cast<std::size_t>(grid.rows) * static_cast<std::size_t>(grid.cols));
   for (int i = 0; i < grid.rows; ++i) {
-    const Range rows = part(args.m, row_unit(kernel), grid.rows, i);
+    const Range rows = share_of_rows(plan, args.m, grid.rows, i);
     for (int j = 0; j < grid.cols; ++j) {
       Range cols = part(plan.lead + args.n, kernel.nr, grid.cols, j);
       cols = {.begin = std::max(cols.begin - plan.lead, std::int64_t{0}),

@@ -180,6 +180,19 @@ def test_threads_change_nothing(precision: str) -> None:
 
 
 @pytest.mark.usefixtures("amx")
+@pytest.mark.parametrize("m", [70, 100, 130])
+def test_threads_leave_the_panels_of_special_values(precision: str, m: int) -> None:
+    # These rows' panels are multiplied as float32, with all of their rows.
+    a, b = normal(1, (m, 300), np.float32), normal(2, (300, 500), np.float32)
+    a[17, 5], a[40, 3], a[66, 7] = 1e-40, np.inf, 1e-44
+    with hotloops.threads(1):
+        expected = hotloops.matmul(a, b, precision=precision)
+    for threads in (2, 3, 5):
+        with hotloops.threads(threads):
+            assert_same_bits(hotloops.matmul(a, b, precision=precision), expected)
+
+
+@pytest.mark.usefixtures("amx")
 def test_dense_layers(precision: str) -> None:
     x, kernel = operands(normal)
     bias, residual = normal(3, SHAPE[2:], np.float32), normal(4, (SHAPE[0], SHAPE[2]), np.float32)
