@@ -27,6 +27,7 @@
 
 #include "activate.h"
 #include "blocking.h"
+#include "result_memory.h"
 #include "view.h"
 
 namespace hotloops {
@@ -59,11 +60,8 @@ class DensePullback {
     if (args_.activation == Activation::none) return pull_back({0, args_.rows}, args_.grad_y);
     const std::int64_t row_bytes = std::max<std::int64_t>(1, args_.units) * size_of(dtype_);
     const std::int64_t rows = std::min(args_.rows, round_up(kBlockBytes / row_bytes, kKc));
-    std::unique_ptr<std::byte[]> memory;
-    if (args_.grad_z == nullptr) {
-      memory =
-          std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(rows * row_bytes));
-    }
+    std::unique_ptr<std::byte, decltype(&free_result)> memory(nullptr, &free_result);
+    if (args_.grad_z == nullptr) memory.reset(allocate_result(rows * row_bytes));
     std::int64_t begin = 0;
     do {  // once for no rows, too: the sums of none
       const Range block{.begin = begin, .end = std::min(begin + rows, args_.rows)};
