@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hotloops
-from support import MATMUL_SHAPES, assert_rounded_once, normal, small_integers
+from support import MATMUL_SHAPES, assert_rounded_once, normal, run_python, small_integers
 
 torch = pytest.importorskip("torch")
 
@@ -163,6 +163,22 @@ def test_values_that_are_not_in_memory(dtype: str, lazy: str) -> None:
     assert torch.equal(hotloops.matmul(x, packed), torch.matmul(x, y))
     bias = LAZY["conjugate"](b[0])
     assert torch.equal(hotloops.dense(a, b, bias), torch.matmul(a, b) + bias)
+
+
+def test_bfloat16_needs_no_package_of_its_own() -> None:
+    # Nor do the operands that are converted to it, while NumPy does not know its name.
+    program = """
+import sys, torch, hotloops
+a = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.bfloat16)
+half, integers = a.to(torch.float16), a.to(torch.int32)
+for left, options in ((a, {}), (half, {"dtype": torch.bfloat16}), (integers, {}), (-a, {})):
+    c = hotloops.matmul(left, a, **options)
+    assert c.dtype == torch.bfloat16 and torch.equal(c, left.to(a.dtype) @ a), left
+assert torch.equal(hotloops.matmul(a, a, out=torch.empty(2, 2)), (a @ a).to(torch.float32))
+assert torch.equal(hotloops.matmul(torch._neg_view(a), a), -a @ a)
+assert "ml_dtypes" not in sys.modules
+"""
+    run_python(program)
 
 
 @each_complex

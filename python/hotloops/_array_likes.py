@@ -30,7 +30,9 @@ PRODUCT_DTYPES = (
 
 
 def dtype_name(dtype: Any) -> str:
-    """Return NumPy's name of a dtype of NumPy or torch."""
+    """Return NumPy's name of a dtype of NumPy or torch, or of one by that name."""
+    if isinstance(dtype, str) and dtype in PRODUCT_DTYPES:
+        return dtype  # NumPy knows bfloat16 only once ml_dtypes has been imported
     if type(dtype).__module__ == "torch":
         return str(dtype).removeprefix("torch.")
     return str(np.dtype(dtype).name)
