@@ -37,6 +37,16 @@ void activate(Activation activation, const RowKernels& kernels, const Elementwis
   }
 }
 
+void copy(const RowKernels& kernels, ElementType type, const void* from, void* to,
+          std::span<const ElementwiseDim> dims, int threads) {
+  activate(Activation::none, kernels,
+           {.arrays = 2,
+            .has_result = true,
+            .array = {{const_cast<void*>(from), type}, {to, type}},
+            .dims = dims},
+           threads);
+}
+
 void activate_rows(Activation activation, const RowKernels& kernels, const ActivateRowsArgs& args,
                    int threads) {
   const std::array dims = {ElementwiseDim{.size = args.rows, .strides = {args.cols, args.cols}},

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <span>
+
 #include "elementwise.h"
 #include "kernel.h"
 
@@ -9,6 +11,10 @@ namespace hotloops {
 
 void activate(Activation activation, const RowKernels& kernels, const ElementwiseArgs& args,
               int threads);
+
+// Copies values of float32 or float64 over these dimensions, whose strides are those of both.
+void copy(const RowKernels& kernels, ElementType type, const void* from, void* to,
+          std::span<const ElementwiseDim> dims, int threads);
 
 // Contiguous arrays of rows. y may be x.
 struct ActivateRowsArgs {

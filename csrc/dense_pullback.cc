@@ -27,7 +27,6 @@
 
 #include "activate.h"
 #include "blocking.h"
-#include "result_memory.h"
 #include "view.h"
 
 namespace hotloops {
@@ -60,8 +59,11 @@ class DensePullback {
     if (args_.activation == Activation::none) return pull_back({0, args_.rows}, args_.grad_y);
     const std::int64_t row_bytes = std::max<std::int64_t>(1, args_.units) * size_of(dtype_);
     const std::int64_t rows = std::min(args_.rows, round_up(kBlockBytes / row_bytes, kKc));
-    std::unique_ptr<std::byte, decltype(&free_result)> memory(nullptr, &free_result);
-    if (args_.grad_z == nullptr) memory.reset(allocate_result(rows * row_bytes));
+    std::unique_ptr<std::byte[]> memory;
+    if (args_.grad_z == nullptr) {
+      memory =
+          std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(rows * row_bytes));
+    }
     std::int64_t begin = 0;
     do {  // once for no rows, too: the sums of none
       const Range block{.begin = begin, .end = std::min(begin + rows, args_.rows)};
@@ -75,9 +77,14 @@ class DensePullback {
 
  private:
   void make_grad_z(Range rows, void* grad_z) const {
-    const void* grad_y = from(args_.grad_y, rows.begin, 0, element_type(dtype_)).data;
-    if (args_.grad_y.col_stride != 1 || args_.grad_y.row_stride != args_.units) {
-      copy_rows(rows.size(), grad_y, grad_z);
+    const ElementType type = element_type(dtype_);
+    const auto& [all, row_stride, col_stride] = args_.grad_y;
+    const void* grad_y = at(all, rows.begin * row_stride, type);
+    if (col_stride != 1 || row_stride != args_.units) {
+      const std::array dims = {
+          ElementwiseDim{.size = rows.size(), .strides = {row_stride, args_.units}},
+          ElementwiseDim{.size = args_.units, .strides = {col_stride, 1}}};
+      copy(row_kernels_, type, grad_y, grad_z, dims, threads_);
       grad_y = grad_z;
     }
     activation_grad(args_.activation, row_kernels_,
@@ -88,20 +95,6 @@ class DensePullback {
                      .grad_y = grad_y,
                      .grad_x = grad_z},
                     threads_);
-  }
-
-  // So many rows of grad_y from here on, to where they are contiguous.
-  void copy_rows(std::int64_t rows, const void* grad_y, void* to) const {
-    const std::array dims = {
-        ElementwiseDim{.size = rows, .strides = {args_.grad_y.row_stride, args_.units}},
-        ElementwiseDim{.size = args_.units, .strides = {args_.grad_y.col_stride, 1}}};
-    const ElementType type = element_type(dtype_);
-    activate(Activation::none, row_kernels_,
-             {.arrays = 2,
-              .has_result = true,
-              .array = {{const_cast<void*>(grad_y), type}, {to, type}},
-              .dims = dims},
-             threads_);
   }
 
   // Of these rows: grad_x, and their part of the sums over rows.

@@ -59,12 +59,8 @@ void copy(const Array& from, const Array& to, int threads) {
   for (int d = 0; d < to.ndim; ++d) {
     dims[d] = {.size = to.shape[d], .strides = {from.strides[d], to.strides[d]}};
   }
-  activate(Activation::none, row_kernels(to.dtype),
-           {.arrays = 2,
-            .has_result = true,
-            .array = {{from.data, from.type}, {to.data, to.type}},
-            .dims = std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(to.ndim))},
-           threads);
+  copy(row_kernels(to.dtype), to.type, from.data, to.data,
+       std::span<const ElementwiseDim>(dims).first(static_cast<std::size_t>(to.ndim)), threads);
 }
 
 // grad_x, which lies as `saved` does, without gaps. A grad_y that lies otherwise is first copied
