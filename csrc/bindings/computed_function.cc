@@ -1,6 +1,5 @@
-// ComputedFunction: a Python function that the core computes first. To run a Python function that
-// does nothing but call the core takes 70 ns, a quarter of a small product; to place the arguments
-// as it would takes 5.
+// Python functions that the core computes first. To run one that does nothing but call the core
+// takes 70 ns, a quarter of a small product; to place the arguments as it would takes 14.
 
 #include <pybind11/pybind11.h>
 #include <structmember.h>

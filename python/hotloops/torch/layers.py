@@ -221,12 +221,12 @@ def _fuse_activations(module: torch.nn.Module, name: str, report: list[str]) -> 
         return
     is_sequential = isinstance(module, torch.nn.Sequential)
     pairs = itertools.pairwise(children) if is_sequential else chained_children(module)
+    before = None if is_sequential else calls(module)
     for first, second in pairs:
         layer, follower = children[first], children[second]
         activation = _activation_of(follower) if _is_replaceable(layer) else None
         if activation is None:
             continue
-        before = calls(module)
         setattr(module, first, _as_hotloops(layer, activation))
         setattr(module, second, torch.nn.Identity())
         if not is_sequential and calls(module) != before:  # which had them elsewhere, too
