@@ -58,7 +58,30 @@ std::set<std::string> detect() {
   return features;
 }
 
+#if defined(__x86_64__)
+// Of AMD's CPUs, the number that says which generation one is of; 0 for all others.
+unsigned amd_family() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0) return 0;
+  if (ebx != signature_AMD_ebx || ecx != signature_AMD_ecx || edx != signature_AMD_edx) return 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return 0;
+  return (eax >> 8 & 0xf) + (eax >> 20 & 0xff);
+}
+#endif
+
 }  // namespace
+
+bool has_cheap_shuffles() {
+#if defined(__x86_64__)
+  constexpr unsigned kZen5 = 0x1a;
+  return amd_family() >= kZen5;
+#else
+  return false;
+#endif
+}
 
 const std::set<std::string>& cpu_features() {
   static const std::set<std::string> features = detect();

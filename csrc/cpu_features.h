@@ -11,4 +11,7 @@ namespace hotloops {
 // feature whose registers the operating system does not save is not usable and not listed.
 const std::set<std::string>& cpu_features();
 
+// Whether shuffles of 64 bytes are cheaper than loads, as on AMD's Zen 5: a matter of time alone.
+bool has_cheap_shuffles();
+
 }  // namespace hotloops

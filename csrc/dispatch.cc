@@ -18,6 +18,7 @@ const KernelSet* avx512_kernels() {
   static const KernelSet kernels = [] {
     KernelSet set = avx512::kKernels;
     if (cpu_features().contains("avx512_vnni")) avx512vnni::set_integers(set);
+    if (has_cheap_shuffles()) avx512zen::set_rows(set);
     return set;
   }();
   return &kernels;
@@ -127,9 +128,9 @@ std::vector<std::string> usable_isas() {
 
 const KernelSet& active_kernels() { return *active().load(std::memory_order_relaxed); }
 
-void use_isa(std::string_view name) {
-  active().store(select_isa(cpu_features(), name).kernels, std::memory_order_relaxed);
-}
+void use_isa(std::string_view name) { use_kernels(*select_isa(cpu_features(), name).kernels); }
+
+void use_kernels(const KernelSet& kernels) { active().store(&kernels, std::memory_order_relaxed); }
 
 std::string name_of(const Kernel& kernel) {
   return std::string("matmul_") + name_of(kernel.arithmetic) + "_" + name_of(kernel.isa) + "_" +

@@ -41,6 +41,9 @@ const KernelSet& active_kernels();
 // kernels they have.
 void use_isa(std::string_view name);
 
+// The same, to kernels that outlive their use: those for other CPUs of the same ISA, to be tested.
+void use_kernels(const KernelSet& kernels);
+
 // Where an ISA has nothing of its own for a way to multiply float32, those of float32.
 inline std::span<const Kernel> matmul_kernels(Arithmetic arithmetic) {
   const auto& all = active_kernels().matmul;

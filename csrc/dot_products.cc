@@ -1,6 +1,8 @@
 #include "dot_products.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <numeric>
 
 #include "blocking.h"
 #include "pack.h"
@@ -140,6 +142,21 @@ Range cols_of(const MatmulArgs& args, std::int64_t lanes, Team team) {
   return cols;
 }
 
+// How many vectors of columns go on together. Columns a power of two apart share few lines of L1,
+// of which each takes one or two; those that are read by 16 bytes wait for their multiply-adds
+// longer than for lines that were there before.
+int vectors_of_columns(const Kernel& kernel, const MatmulArgs& args) {
+  const DotKernels& dots = *kernel.dots;
+  const int most = dots.vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
+  if (dots.row_bytes == 16) return most;
+  constexpr std::int64_t kLine = 64;
+  constexpr std::int64_t kAway = 4096;  // bytes after which L1's sets begin again, on every x86
+  const std::int64_t ways = cache_sizes().l1d / kAway;
+  const std::int64_t apart = std::abs(args.b.col_stride) * size_of(kernel.b_type);
+  const std::int64_t sets = kAway / std::clamp(std::gcd(apart, kAway), kLine, kAway);
+  return static_cast<int>(std::clamp<std::int64_t>(sets * ways / (dots.lanes * 3 / 2), 1, most));
+}
+
 void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team) {
   const DotKernels& dots = *kernel.dots;
   const std::int64_t lanes = dots.lanes;
@@ -159,7 +176,7 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
     if (team.index == 0) run(0, 0);
     return;
   }
-  const int most = dots.vectors[std::min<std::int64_t>(kColumnsRows, args.m) - 1];
+  const int most = vectors_of_columns(kernel, args);
   std::int64_t j = cols.begin;
   for (; j + most * lanes <= cols.end; j += most * lanes) run(j, most);
   if (j + lanes <= cols.end) run(j, static_cast<int>((cols.end - j) / lanes));
@@ -246,8 +263,9 @@ void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t 
 // Two vectors of blocks wait less for their own multiply-adds, which shows in L2; from memory, more
 // than eight blocks are read a tenth more slowly.
 int vectors_of_blocks(const Kernel& kernel, const MatmulArgs& args) {
+  constexpr int kFarBlocks = 8;
   const bool near = 2 * args.k * size_of(kernel.dtype) <= cache_sizes().l2;
-  return near || 2 * kernel.dots->lanes <= kMaxLanes ? 2 : 1;
+  return near || 2 * kernel.dots->lanes <= kFarBlocks ? 2 : 1;
 }
 
 template <class T>

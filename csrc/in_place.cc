@@ -8,6 +8,13 @@
 namespace hotloops {
 namespace {
 
+// The columns of the tile that begins here, if it begins where tiles do: whole ones' columns, or
+// those of a tile.
+std::int64_t wide_columns(const Kernel& kernel, std::int64_t begin, std::int64_t end) {
+  const std::int64_t whole = (end - begin) / kernel.nr * kernel.nr;
+  return begin % kernel.nr == 0 && whole > 0 ? std::min(whole, kernel.wide_row_cols) : kernel.nr;
+}
+
 // Vectors of so many values after which rows of n, one behind the other, begin anew.
 std::int64_t period_of_rows(std::int64_t n, std::int64_t lanes) { return n / std::gcd(n, lanes); }
 
@@ -52,14 +59,17 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
     const std::int64_t in_c = rows.begin * args.c.row_stride;
     tile.a = packed_a == nullptr ? from(args.a, rows.begin, b.k, kernel.a_type).data : packed_a;
     const std::byte* panel_of_b = packed_b;
-    for (std::int64_t col = b.first_col; col < b.end_col; col += kernel.nr) {
-      const std::int64_t begin = std::max(col, plan.lead);
-      const std::int64_t end = std::min<std::int64_t>(col + kernel.nr, b.end_col);
+    std::int64_t end = b.first_col;
+    while (end < b.end_col) {
+      const std::int64_t begin = std::max(end, plan.lead);
       const std::int64_t j = begin - plan.lead;
+      const std::int64_t most = plan.wide_rows ? wide_columns(kernel, begin, b.end_col) : kernel.nr;
+      end = std::min<std::int64_t>(end + most, b.end_col);
       if (tile.rows != rows.size() || tile.cols != end - begin) {
         tile.rows = static_cast<int>(rows.size());
         tile.cols = static_cast<int>(end - begin);
-        run = kernel.choose(tile.rows, tile.cols, operands);
+        run =
+            tile.cols > kernel.nr ? kernel.wide_row : kernel.choose(tile.rows, tile.cols, operands);
       }
       if (packed_b == nullptr) {
         tile.b = at(first_b, j, kernel.b_type);

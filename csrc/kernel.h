@@ -161,9 +161,10 @@ struct Dots {
 inline constexpr int kColumnsRows = 4;
 inline constexpr int kColumnsVectors = 4;
 inline constexpr int kPackedRows = 16;
-inline constexpr int kMaxLanes = 8;
+inline constexpr int kMaxLanes = 16;
 struct DotKernels {
-  int lanes;  // values in a vector
+  int lanes;           // values in a vector
+  int row_bytes = 16;  // what is read at a time of each row along k
   // Columns have the same bits in whatever company, so that those which fill no vector may come
   // with some that have been.
   bool any_company;
@@ -279,6 +280,10 @@ struct Kernel {
   bool commutes = true;
   const DotKernels* dots;  // for what tiles are not made for, or null
   ShortRowKernel short_rows{};
+  // Tiles of one row whose B stays in place, of any multiple of nr columns up to so many: for a B
+  // that is read from far away. 0 and null: there are none.
+  std::int64_t wide_row_cols = 0;
+  RunTile wide_row = nullptr;
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
   // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to
   // be used for that.

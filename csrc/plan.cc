@@ -107,6 +107,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   const bool b_in_lines = b_span <= caches.l1d / 2 || few_columns ||
                           on_lines(args.b, the_kernel.b_type) || args.k <= kShortK;
   const bool is_complex = the_kernel.parts > 1;
+  c_in_place = args.c.col_stride == 1 && !args.narrows() && !panels.always;
   b_in_place =
       !panels.always && !packed && b_in_rows &&
       (row_panels <= 2 || (b_in_lines && (b_close || row_panels <= kFewPanels)) || is_complex);
@@ -130,10 +131,15 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // row times 1536 x 384 took 51 us and takes 37, one times 1024 x 1024 146 and 97.
   const bool few_rows_of_large_b = packed && 2 * args.m <= the_kernel.mr &&
                                    args.n * args.k * size_of(the_kernel.b_type) > caches.l2;
+  // A B from far away is read in long pieces of its rows, where there is a kernel for it.
+  const bool b_far = args.n * args.k * size_of(the_kernel.b_type) > caches.l2 / 2;
+  wide_rows = the_kernel.wide_row != nullptr && args.m == 1 && b_in_place && c_in_place && b_far;
+  if (wide_rows) nc = round_up(lead + args.n, the_kernel.nr);
   // The microkernel has no words for packing B while reading A in place. That for complex operands
   // has both in place, or none.
-  a_in_place = (!a_read_often || (a_close && (!a_packed_in_passing || few_rows_of_large_b))) &&
-               (b_in_place || packed || !b_in_rows);
+  a_in_place =
+      (!a_read_often || wide_rows || (a_close && (!a_packed_in_passing || few_rows_of_large_b))) &&
+      (b_in_place || packed || !b_in_rows);
   if (is_complex) a_in_place = b_in_place;
   if (panels.always) a_in_place = rows_like_panels(args.a, the_kernel, args.m, args.k);
 
@@ -144,7 +150,6 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
     sums_bytes = in_lines(group * the_kernel.mr * nc * size_of(the_kernel.dtype));
   }
 
-  c_in_place = args.c.col_stride == 1 && !args.narrows() && !panels.always;
   few_in_passing = args.k <= kMostInOneGo && args.n >= kTilesInOneGo * the_kernel.nr && b_kept &&
                    !a_in_place && c_in_place;
   in_place = a_in_place && b_in_place && c_in_place;

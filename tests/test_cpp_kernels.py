@@ -96,7 +96,8 @@ def test_leaves_export_nothing_outside_of_their_namespace(native_program: str) -
 def test_native_isas_agree(native: Digests) -> None:
     assert native
     for what, by_isa in native.items():
-        fused = {digest for isa, digest in by_isa.items() if isa in FMA_ISAS}
+        # One with other kernels than this CPU is given has a name with a dash.
+        fused = {digest for isa, digest in by_isa.items() if isa.split("-")[0] in FMA_ISAS}
         assert len(fused) <= 1, (what, by_isa)
 
 

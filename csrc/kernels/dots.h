@@ -88,21 +88,22 @@ class PackedRows {
 };
 
 // The next values of k, from `ahead` on, of the g-th vector of columns.
-template <class S, int Rows, int Groups, class A>
-HOTLOOPS_INLINE void add_values(const A& a, int ahead, const Transposed<S>& values, int g,
+template <class S, int RowBytes, int Rows, int Groups, class A>
+HOTLOOPS_INLINE void add_values(const A& a, int ahead, const Transposed<S, RowBytes>& values, int g,
                                 typename S::V (&block)[Rows][Groups]) {
-#pragma GCC unroll 4
-  for (int e = 0; e < Transposed<S>::kDepth; ++e) {
+#pragma GCC unroll 8
+  for (int e = 0; e < values.kDepth; ++e) {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) block[i][g] += S::splat(a.at(i, ahead + e)) * values.x[e];
   }
 }
 
 // `Rows` rows of A times Groups * S::lanes columns of B, those of a vector at these offsets.
-template <class S, int Rows, int Groups, class A, class Offsets>
+template <class S, int RowBytes, int Rows, int Groups, class A, class Offsets>
 HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offsets) {
   using T = typename S::T;
   using V = typename S::V;
+  using Longest = Transposed<S, RowBytes>;
   constexpr int kDepth = Transposed<S>::kDepth;
   constexpr int kStep = kDepth * kDepth;  // values of k between two looks at pointers
   A a(task);
@@ -118,11 +119,11 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offset
     for (int g = 0; g < Groups; ++g) from[g] = b + g * S::lanes * stride + p;
     for (; p + kStep <= end; p += kStep) {
 #pragma GCC unroll 4
-      for (int ahead = 0; ahead < kStep; ahead += kDepth) {
+      for (int ahead = 0; ahead < kStep; ahead += Longest::kDepth) {
 #pragma GCC unroll 4
         for (int g = 0; g < Groups; ++g) {
-          const Transposed<S> values(from[g] + ahead, offsets);
-          add_values<S>(a, ahead, values, g, block);
+          const Longest values(from[g] + ahead, offsets);
+          add_values(a, ahead, values, g, block);
         }
       }
       a.advance(kStep);
@@ -136,7 +137,7 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offset
 #pragma GCC unroll 4
       for (int g = 0; g < Groups; ++g) {
         const Transposed<S> values(b + g * S::lanes * stride + p, offsets);
-        add_values<S>(a, 0, values, g, block);
+        add_values(a, 0, values, g, block);
       }
       a.advance(kDepth);
     }
@@ -160,13 +161,13 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offset
   finish_columns<S, Rows, Groups>(task, sum);
 }
 
-template <class S, int Rows, int Groups, class Offsets>
+template <class S, int RowBytes, int Rows, int Groups, class Offsets>
 HOTLOOPS_INLINE void multiply_rows_in_place(const Columns& task, const Offsets& offsets) {
   using T = typename S::T;
   if (task.a_col_stride == 1) {
-    multiply_columns<S, Rows, Groups, RowsInPlace<T, Rows, true>>(task, offsets);
+    multiply_columns<S, RowBytes, Rows, Groups, RowsInPlace<T, Rows, true>>(task, offsets);
   } else {
-    multiply_columns<S, Rows, Groups, RowsInPlace<T, Rows, false>>(task, offsets);
+    multiply_columns<S, RowBytes, Rows, Groups, RowsInPlace<T, Rows, false>>(task, offsets);
   }
 }
 
@@ -175,34 +176,35 @@ HOTLOOPS_INLINE RowOffsets offsets_of(const Columns& task) {
   return RowOffsets(task.b_col_stride * static_cast<int64_t>(sizeof(typename S::T)));
 }
 
-template <class S, int Rows, int Groups>
+template <class S, int RowBytes, int Rows, int Groups>
 void columns(const Columns& task) {
-  multiply_rows_in_place<S, Rows, Groups>(task, offsets_of<S>(task));
+  multiply_rows_in_place<S, RowBytes, Rows, Groups>(task, offsets_of<S>(task));
 }
 
 // Fewer columns than a vector has lanes: those left over have the last one again.
-template <class S, int Rows>
+template <class S, int RowBytes, int Rows>
 void few_columns(const Columns& task) {
   LaneOffsets<S> offsets;
   for (int lane = 0; lane < S::lanes; ++lane) {
     const int64_t col = lane < task.cols ? lane : task.cols - 1;
     offsets.bytes[lane] = col * task.b_col_stride * static_cast<int64_t>(sizeof(typename S::T));
   }
-  multiply_rows_in_place<S, Rows, 1>(task, offsets);
+  multiply_rows_in_place<S, RowBytes, Rows, 1>(task, offsets);
 }
 
 // Rows packed before times one vector of columns. The rows are chains enough: with a second vector
 // eight rows took 5 % longer, and twelve 25 %.
-template <class S, int Rows>
+template <class S, int RowBytes, int Rows>
 void packed_columns(const Columns& task) {
-  multiply_columns<S, Rows, 1, PackedRows<typename S::T, Rows>>(task, offsets_of<S>(task));
+  multiply_columns<S, RowBytes, Rows, 1, PackedRows<typename S::T, Rows>>(task,
+                                                                          offsets_of<S>(task));
 }
 
-template <class S>
-HOTLOOPS_INLINE void add_products(const Transposed<S>& x, const Transposed<S>& y,
-                                  typename S::V& sum) {
-#pragma GCC unroll 4
-  for (int e = 0; e < Transposed<S>::kDepth; ++e) sum += x.x[e] * y.x[e];
+template <class S, int RowBytes>
+HOTLOOPS_INLINE void add_products(const Transposed<S, RowBytes>& x,
+                                  const Transposed<S, RowBytes>& y, typename S::V& sum) {
+#pragma GCC unroll 8
+  for (int e = 0; e < x.kDepth; ++e) sum += x.x[e] * y.x[e];
 }
 
 // Some vectors of pairs of rows, each row's values side by side in memory. Where a's rows are as
@@ -211,7 +213,7 @@ HOTLOOPS_INLINE void add_products(const Transposed<S>& x, const Transposed<S>& y
 //
 // Nothing is fetched ahead: that took a fifth of the time where both are in L2, and gained nothing
 // where they are in memory.
-template <class S, int Vectors, bool Alike>
+template <class S, int RowBytes, int Vectors, bool Alike>
 class RowPairs {
  public:
   using T = typename S::T;
@@ -233,8 +235,8 @@ class RowPairs {
   template <class F>
   HOTLOOPS_INLINE void each(int64_t values, F add) {
     constexpr int kLine = 64 / kSize;
-    for (; values >= kLine; values -= kLine) step<kLine>(add);
-    for (; values > 0; values -= kDepth) step<kDepth>(add);
+    for (; values >= kLine; values -= kLine) step<kLine, RowBytes>(add);
+    for (; values > 0; values -= kDepth) step<kDepth, 16>(add);
   }
 
   // Adds the products of fewer values than kDepth. Where others have been before these, some are
@@ -262,13 +264,14 @@ class RowPairs {
     return Alike ? a_offsets_ : b_offsets_;
   }
 
-  template <int Values, class F>
+  template <int Values, int Bytes, class F>
   HOTLOOPS_INLINE void step(F add) {
+    using Rows = Transposed<S, Bytes>;
 #pragma GCC unroll 8
-    for (int p = 0; p < Values; p += kDepth) {
+    for (int p = 0; p < Values; p += Rows::kDepth) {
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) {
-        add(v, Transposed<S>(a_[v] + p, a_offsets_), Transposed<S>(b_[v] + p, b_offsets()));
+        add(v, Rows(a_[v] + p, a_offsets_), Rows(b_[v] + p, b_offsets()));
       }
     }
 #pragma GCC unroll 2
@@ -284,12 +287,12 @@ class RowPairs {
 };
 
 // So many vectors of dot products, from the `first` one on.
-template <class S, int Vectors, bool Alike>
+template <class S, int RowBytes, int Vectors, bool Alike>
 HOTLOOPS_INLINE void sum_dots(const Dots& task, int64_t first) {
   using T = typename S::T;
   using V = typename S::V;
   constexpr int kDepth = Transposed<S>::kDepth;
-  RowPairs<S, Vectors, Alike> rows(
+  RowPairs<S, RowBytes, Vectors, Alike> rows(
       static_cast<const T*>(task.a) + first * task.a_stride, task.a_stride,
       static_cast<const T*>(task.b) + first * task.b_stride, task.b_stride);
   V sum[Vectors] = {};
@@ -297,8 +300,8 @@ HOTLOOPS_INLINE void sum_dots(const Dots& task, int64_t first) {
     const int64_t depth = task.k - k < kKc ? task.k - k : kKc;
     V block[Vectors] = {};
     rows.each(depth / kDepth * kDepth,
-              [&](int v, const Transposed<S>& x, const Transposed<S>& y)
-                  HOTLOOPS_LAMBDA_INLINE { add_products<S>(x, y, block[v]); });
+              [&](int v, const auto& x, const auto& y)
+                  HOTLOOPS_LAMBDA_INLINE { add_products(x, y, block[v]); });
     rows.add_rest(depth % kDepth, task.k < kDepth, block);
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) sum[v] = k == 0 ? block[v] : sum[v] + block[v];
@@ -310,22 +313,22 @@ HOTLOOPS_INLINE void sum_dots(const Dots& task, int64_t first) {
 }
 
 // The last products come with some that have been if they are fewer than fill a vector.
-template <class S, bool Alike>
+template <class S, int RowBytes, bool Alike>
 HOTLOOPS_INLINE void all_dots(const Dots& task) {
   constexpr int64_t kPair = 2 * S::lanes;
   int64_t i = 0;
-  for (; Alike && i + kPair <= task.count; i += kPair) sum_dots<S, 2, Alike>(task, i);
+  for (; Alike && i + kPair <= task.count; i += kPair) sum_dots<S, RowBytes, 2, Alike>(task, i);
   for (; i < task.count; i += S::lanes) {
-    sum_dots<S, 1, Alike>(task, i + S::lanes <= task.count ? i : task.count - S::lanes);
+    sum_dots<S, RowBytes, 1, Alike>(task, i + S::lanes <= task.count ? i : task.count - S::lanes);
   }
 }
 
-template <class S>
+template <class S, int RowBytes>
 void row_dots(const Dots& task) {
   if (task.a_stride == task.b_stride) {
-    all_dots<S, true>(task);
+    all_dots<S, RowBytes, true>(task);
   } else {
-    all_dots<S, false>(task);
+    all_dots<S, RowBytes, false>(task);
   }
 }
 
@@ -352,11 +355,11 @@ void last_block_sums(const void* a, const void* b, int64_t values, void* sums) {
   V sum[Whole + 1] = {};  // the last one of the last blocks
   const auto add = [&](int64_t begin, int64_t end) HOTLOOPS_LAMBDA_INLINE {
     for (int64_t p = begin; p < end; p += kDepth) {
-      add_products<S>(Transposed<S>(x + p, offsets), Transposed<S>(y + p, offsets), sum[Whole]);
+      add_products(Transposed<S>(x + p, offsets), Transposed<S>(y + p, offsets), sum[Whole]);
       if constexpr (Whole > 0) {
         const T* whole_x = static_cast<const T*>(a) + p;
         const T* whole_y = static_cast<const T*>(b) + p;
-        add_products<S>(Transposed<S>(whole_x, kBlock), Transposed<S>(whole_y, kBlock), sum[0]);
+        add_products(Transposed<S>(whole_x, kBlock), Transposed<S>(whole_y, kBlock), sum[0]);
       }
     }
   };
@@ -373,15 +376,15 @@ void last_block_sums(const void* a, const void* b, int64_t values, void* sums) {
 }
 
 // The same of complex numbers: see DotKernels.
-template <class S, int Vectors>
+template <class S, int RowBytes, int Vectors>
 void complex_block_sums(const void* a, const void* b, void* real, void* imaginary) {
   using T = typename S::T;
   typename S::V re[Vectors] = {};
   typename S::V im[Vectors] = {};
-  RowPairs<S, Vectors, true>(a, kKc, b, kKc)
-      .each(kKc, [&](int v, const Transposed<S>& x, const Transposed<S>& y) HOTLOOPS_LAMBDA_INLINE {
-#pragma GCC unroll 4
-        for (int e = 0; e < Transposed<S>::kDepth; e += kComplexParts) {
+  RowPairs<S, RowBytes, Vectors, true>(a, kKc, b, kKc)
+      .each(kKc, [&](int v, const auto& x, const auto& y) HOTLOOPS_LAMBDA_INLINE {
+#pragma GCC unroll 8
+        for (int e = 0; e < x.kDepth; e += kComplexParts) {
           re[v] += x.x[e] * y.x[e];
           im[v] += x.x[e] * y.x[e + 1];
           re[v] -= x.x[e + 1] * y.x[e + 1];
@@ -398,7 +401,7 @@ void complex_block_sums(const void* a, const void* b, void* real, void* imaginar
 // two shuffle them instead of one; rows of sixteen values would also be more streams at a time than
 // the hardware foresees. A matrix of float32 in L2 was read 15 % more slowly by vectors of 64
 // bytes, one of float64 25 %. With more rows there are more multiply-adds than shuffles, and packed
-// rows meet the longest vectors.
+// rows meet the longest vectors. (Not so on every CPU: see avx512zen.cc.)
 template <class S>
 inline constexpr int kDotBytes = sizeof(typename S::V) > 32 ? 32 : sizeof(typename S::V);
 
@@ -406,58 +409,62 @@ inline constexpr int kDotBytes = sizeof(typename S::V) > 32 ? 32 : sizeof(typena
 // few wait for their own multiply-adds, too many do not fit the registers. More than 24 columns are
 // more streams than L1 holds lines of where rows are a power of two apart.
 template <class S>
-inline constexpr int kMostVectors = S::lanes < 8 ? 4 : 3;
+inline constexpr int kMostVectors = S::lanes < 8   ? 4
+                                    : S::lanes > 8 ? 2
+                                                   : 3;
 template <class S>
 inline constexpr int kFewVectors = kVectorRegisters < 32 ? 2 : kMostVectors<S>;
 
-template <class S, int Rows, int Vectors>
+template <class S, int RowBytes, int Rows, int Vectors>
 constexpr void set_columns(DotKernels& dots) {
-  dots.columns[Rows - 1][Vectors - 1] = &columns<S, Rows, Vectors>;
-  if constexpr (Vectors > 1) set_columns<S, Rows, Vectors - 1>(dots);
+  dots.columns[Rows - 1][Vectors - 1] = &columns<S, RowBytes, Rows, Vectors>;
+  if constexpr (Vectors > 1) set_columns<S, RowBytes, Rows, Vectors - 1>(dots);
 }
 
 // With fewer rows, vectors of columns side by side make more chains.
 template <class S>
 inline constexpr int kLeastPackedRows = sizeof(typename S::V) > 32 ? 4 : 5;
 
-template <class S, int Rows>
+template <class S, int RowBytes, int Rows>
 constexpr void set_packed_columns(DotKernels& dots) {
-  dots.packed[Rows - 1] = &packed_columns<S, Rows>;
-  if constexpr (Rows > kLeastPackedRows<S>) set_packed_columns<S, Rows - 1>(dots);
+  dots.packed[Rows - 1] = &packed_columns<S, RowBytes, Rows>;
+  if constexpr (Rows > kLeastPackedRows<S>) set_packed_columns<S, RowBytes, Rows - 1>(dots);
 }
 
-// Of vectors S, or of narrower ones.
-template <class S>
+// Packed rows are multiplied by vectors S, fewer rows by Few. Of each row of what lies along k, so
+// many bytes are read at a time.
+template <class S, class Few, int RowBytes>
 constexpr DotKernels make_dot_kernels() {
-  using Narrow = Simd<typename S::T, kDotBytes<S>>;
-  constexpr int kMost = kMostVectors<Narrow>;
-  constexpr int kFew = kFewVectors<Narrow>;
+  constexpr int kMost = kMostVectors<Few>;
+  constexpr int kFew = kFewVectors<Few>;
   // A chain for each row, and the values that are transposed together, fit the registers.
   constexpr int kHeight = kVectorRegisters < 32 ? 10 : kPackedRows;
-  DotKernels dots{
-      .lanes = Narrow::lanes,
-      .any_company = true,
-      .most_rows = 2 * kColumnsRows,
-      .vectors = {kMost, kMost, kFew, kFew},
-      .columns = {},
-      .few_columns = {&few_columns<Narrow, 1>, &few_columns<Narrow, 2>, &few_columns<Narrow, 3>,
-                      &few_columns<Narrow, 4>},
-      .row_dots = &row_dots<Narrow>,
-      .last_block_sums = {&last_block_sums<Narrow, 0>, &last_block_sums<Narrow, 1>},
-      .complex_block_sums = {&complex_block_sums<Narrow, 1>, &complex_block_sums<Narrow, 2>},
-      .packed_lanes = S::lanes,
-      .least_packed_rows = kLeastPackedRows<S>,
-      .packed_rows = kHeight,
-      .most_packed_panels = sizeof(typename S::T) == 4 ? 3 : 4};
-  set_columns<Narrow, 1, kMost>(dots);
-  set_columns<Narrow, 2, kMost>(dots);
-  set_columns<Narrow, 3, kFew>(dots);
-  set_columns<Narrow, 4, kFew>(dots);
-  set_packed_columns<S, kHeight>(dots);
+  DotKernels dots{.lanes = Few::lanes,
+                  .row_bytes = RowBytes,
+                  .any_company = true,
+                  .most_rows = 2 * kColumnsRows,
+                  .vectors = {kMost, kMost, kFew, kFew},
+                  .columns = {},
+                  .few_columns = {&few_columns<Few, RowBytes, 1>, &few_columns<Few, RowBytes, 2>,
+                                  &few_columns<Few, RowBytes, 3>, &few_columns<Few, RowBytes, 4>},
+                  .row_dots = &row_dots<Few, RowBytes>,
+                  .last_block_sums = {&last_block_sums<Few, 0>, &last_block_sums<Few, 1>},
+                  .complex_block_sums = {&complex_block_sums<Few, RowBytes, 1>,
+                                         &complex_block_sums<Few, RowBytes, 2>},
+                  .packed_lanes = S::lanes,
+                  .least_packed_rows = kLeastPackedRows<S>,
+                  .packed_rows = kHeight,
+                  .most_packed_panels = sizeof(typename S::T) == 4 ? 3 : 4};
+  set_columns<Few, RowBytes, 1, kMost>(dots);
+  set_columns<Few, RowBytes, 2, kMost>(dots);
+  set_columns<Few, RowBytes, 3, kFew>(dots);
+  set_columns<Few, RowBytes, 4, kFew>(dots);
+  set_packed_columns<S, RowBytes, kHeight>(dots);
   return dots;
 }
 
 template <class S>
-inline constexpr DotKernels kDotKernels = make_dot_kernels<S>();
+inline constexpr DotKernels kDotKernels =
+    make_dot_kernels<S, Simd<typename S::T, kDotBytes<S>>, 16>();
 
 }  // namespace hotloops::HOTLOOPS_ISA

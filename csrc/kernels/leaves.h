@@ -22,6 +22,11 @@ namespace avx512vnni {
 // Products of integers of 8 and 16 bits by VNNI, in place of AVX-512's.
 void set_integers(KernelSet& set);
 }  // namespace avx512vnni
+namespace avx512zen {
+// Products of a row, and of what lies along k, where shuffles are cheap and loads are not, in place
+// of AVX-512's.
+void set_rows(KernelSet& set);
+}  // namespace avx512zen
 namespace amx {
 // Tiles in place of the kernels of `avx512` where they are better. `avx512` outlives `set`.
 void set_tiles(KernelSet& set, const KernelSet& avx512);

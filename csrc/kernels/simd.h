@@ -202,6 +202,23 @@ struct Simd {
     return load(reinterpret_cast<const T*>(row(0)));
   }
 
+#if defined(__AVX512F__)
+  // The 32 bytes at low and those at high, side by side. (GCC would make a shuffle of it.)
+  HOTLOOPS_INLINE static V load_halves(const void* low, const void* high)
+    requires(Bytes == 64)
+  {
+    const __m256i first = _mm256_loadu_si256(static_cast<const __m256i*>(low));
+    const __m256i second = _mm256_loadu_si256(static_cast<const __m256i*>(high));
+    return reinterpret_cast<V>(
+        _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(first), second, 1));
+  }
+#endif
+
+  // Of a's and, behind them, b's quarters of 16 bytes, every second one: from the first on, or from
+  // the second.
+  HOTLOOPS_INLINE static V even_quarters(V a, V b) { return quarters<0>(a, b, Lanes{}); }
+  HOTLOOPS_INLINE static V odd_quarters(V a, V b) { return quarters<kInLane>(a, b, Lanes{}); }
+
   // Of the values of a and, behind them, of b, those with the indices. Only AVX-512 does it in one
   // instruction for every index.
 #if defined(__AVX512F__)
@@ -291,6 +308,11 @@ struct Simd {
         reinterpret_cast<I>(a), reinterpret_cast<I>(b),
         (At / kInLane * kInLane + First + At % kInLane / 2 + At % 2 * lanes)...);
     return reinterpret_cast<V>(zipped);
+  }
+
+  template <int First, int... At>
+  HOTLOOPS_INLINE static V quarters(V a, V b, Indices<At...>) {
+    return __builtin_shufflevector(a, b, (First + At / kInLane * 2 * kInLane + At % kInLane)...);
   }
 };
 

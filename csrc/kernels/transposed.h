@@ -2,7 +2,7 @@
 //
 // 16 bytes of each of the rows are loaded straight into their place in a vector, so that only the
 // transposition within 16 bytes is left to shuffles: two for each vector of float32, one of
-// float64.
+// float64. Where shuffles are cheaper than loads, it is 32 bytes and one shuffle more.
 
 #pragma once
 
@@ -67,24 +67,35 @@ struct LaneOffsets {
   HOTLOOPS_INLINE int64_t operator[](int lane) const { return bytes[lane]; }
 };
 
-// The next 16 bytes of S::lanes rows: x[e] has each row's e-th value.
-template <class S>
+// The next bytes of S::lanes rows: x[e] has each row's e-th value.
+template <class S, int RowBytes = 16>
 struct Transposed {
   using V = typename S::V;
-  static constexpr int kDepth = 16 / sizeof(typename S::T);
+  static constexpr int kDepth = RowBytes / sizeof(typename S::T);
 
   V x[kDepth];
 
   HOTLOOPS_INLINE Transposed(const void* p, int64_t stride) : Transposed(p, EvenOffsets{stride}) {}
   template <class Offsets>
   HOTLOOPS_INLINE Transposed(const void* p, const Offsets& offsets) {
+    constexpr int kLane = 16 / sizeof(typename S::T);
+    static_assert(RowBytes == 16 || (RowBytes == 32 && sizeof(V) == 64));
     const char* from = static_cast<const char*>(p);
 #pragma GCC unroll 4
-    for (int i = 0; i < kDepth; ++i) {
-      x[i] = S::load_lanes(
-          [&](int lane) HOTLOOPS_LAMBDA_INLINE { return from + offsets[i + lane * kDepth]; });
+    for (int i = 0; i < kLane; ++i) {
+      const auto row = [&](int lane)
+                           HOTLOOPS_LAMBDA_INLINE { return from + offsets[i + lane * kLane]; };
+      if constexpr (RowBytes == 16) {
+        x[i] = S::load_lanes(row);
+      } else {
+        const V low = S::load_halves(row(0), row(1));
+        const V high = S::load_halves(row(2), row(3));
+        x[i] = S::even_quarters(low, high);
+        x[i + kLane] = S::odd_quarters(low, high);
+      }
     }
-    transpose_lanes<S>(x);
+#pragma GCC unroll 2
+    for (int i = 0; i < kDepth; i += kLane) transpose_lanes<S>(x + i);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "check.h"
+#include "cpu_features.h"
 #include "dispatch.h"
 #include "kernels/leaves.h"
 #include "tests.h"
@@ -20,6 +21,7 @@ int main() {
       continue;
     }
     std::cout << "testing " << entry.name << '\n';
+    hotloops::use_isa(entry.name);
     testing::test_microkernels(*entry.kernels);
     testing::test_row_kernels(*entry.kernels);
     testing::test_element_kernels(*entry.kernels);
@@ -34,6 +36,14 @@ int main() {
   if (std::ranges::find(usable, "avx512") != usable.end()) {
     std::cout << "testing avx512 without VNNI\n";
     testing::test_dtypes(hotloops::avx512::kKernels);
+    // Those that were not chosen for this CPU.
+    std::cout << "testing avx512's other rows\n";
+    static hotloops::KernelSet others = hotloops::avx512::kKernels;
+    if (!hotloops::has_cheap_shuffles()) hotloops::avx512zen::set_rows(others);
+    others.name = "avx512-other-rows";
+    hotloops::use_kernels(others);
+    testing::test_drivers(others);
+    hotloops::use_isa(usable.front());
   }
 #endif
   testing::test_concurrent_calls();
