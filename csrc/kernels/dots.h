@@ -407,11 +407,14 @@ inline constexpr int kDotBytes = sizeof(typename S::V) > 32 ? 32 : sizeof(typena
 
 // Vectors of columns side by side, by rows - 1. There is a chain for each of them and each row: too
 // few wait for their own multiply-adds, too many do not fit the registers. More than 24 columns are
-// more streams than L1 holds lines of where rows are a power of two apart.
+// more streams than L1 holds lines of where rows are a power of two apart (see vectors_of_columns).
 template <class S>
-inline constexpr int kMostVectors = S::lanes < 8   ? 4
-                                    : S::lanes > 8 ? 2
-                                                   : 3;
+constexpr int most_vectors() {
+  if (S::lanes > 8) return 2;
+  return S::lanes < 8 ? 4 : 3;
+}
+template <class S>
+inline constexpr int kMostVectors = most_vectors<S>();
 template <class S>
 inline constexpr int kFewVectors = kVectorRegisters < 32 ? 2 : kMostVectors<S>;
 
