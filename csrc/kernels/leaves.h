@@ -22,6 +22,10 @@ namespace avx512vnni {
 // Products of integers of 8 and 16 bits by VNNI, in place of AVX-512's.
 void set_integers(KernelSet& set);
 }  // namespace avx512vnni
+namespace avx512bf16 {
+// Products of bfloat16 by AVX512-BF16, in place of AVX-512's.
+void set_bf16(KernelSet& set);
+}  // namespace avx512bf16
 namespace amx {
 // Tiles in place of the kernels of `avx512` where they are better. `avx512` outlives `set`.
 void set_tiles(KernelSet& set, const KernelSet& avx512);
