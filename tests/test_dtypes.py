@@ -318,7 +318,7 @@ def test_large_batches(kind: Kind) -> None:
 @each_kind
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(kind: Kind, layout: str) -> None:
-    for shape in ((37, 300, 70), (2, 40, 33), (130, 9, 1)):
+    for shape in ((37, 300, 70), (29, 1021, 96), (2, 40, 33), (130, 9, 1)):
         a, b = operands(small_integers, kind, shape)
         assert_exact(kind, LAYOUTS[layout](a), LAYOUTS[layout](b))
     assert_exact(kind, np.broadcast_to(a[:1], a.shape), b)

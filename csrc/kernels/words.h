@@ -51,18 +51,20 @@ class WordPanels {
 
   static void pack_a(const Piece& piece) {
     auto* to = static_cast<T*>(piece.panel) + piece.row * kPitch + piece.col;
+    if (piece.row_stride == 1 && piece.col_stride != 1 && piece.rows <= S::lanes) {
+      pack_columns_of_a(piece, to);
+    } else {
+      in_rows<T, Form::kType, Form::kKc>(
+          piece, [&](const T* rows, int64_t stride, int64_t count) HOTLOOPS_LAMBDA_INLINE {
+            for (int64_t i = 0; i < count; ++i, rows += stride, to += kPitch) {
+              copy_row(rows, piece.cols, to);
+            }
+          });
+    }
+    // Last, for whole steps of columns may have been written beyond the words.
     if constexpr (S::kFlip != 0) {
       static_cast<uint32_t*>(piece.panel)[hotloops::kKc] = Form::kFlips ? ~0U : 0;
     }
-    if (piece.row_stride == 1 && piece.col_stride != 1 && piece.rows <= S::lanes) {
-      return pack_columns_of_a(piece, to);
-    }
-    in_rows<T, Form::kType, Form::kKc>(
-        piece, [&](const T* rows, int64_t stride, int64_t count) HOTLOOPS_LAMBDA_INLINE {
-          for (int64_t i = 0; i < count; ++i, rows += stride, to += kPitch) {
-            copy_row(rows, piece.cols, to);
-          }
-        });
   }
 
   static void pack_b(const Piece& piece) {
