@@ -49,6 +49,7 @@ std::set<std::string> detect() {
   if (__builtin_cpu_supports("avx512dq")) features.emplace("avx512dq");
   if (__builtin_cpu_supports("avx512vl")) features.emplace("avx512vl");
   if (__builtin_cpu_supports("avx512vnni")) features.emplace("avx512_vnni");
+  if (__builtin_cpu_supports("avx512bf16")) features.emplace("avx512_bf16");
 #if defined(__linux__)
   detect_tiles(features);
 #endif

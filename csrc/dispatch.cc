@@ -18,6 +18,7 @@ const KernelSet* avx512_kernels() {
   static const KernelSet kernels = [] {
     KernelSet set = avx512::kKernels;
     if (cpu_features().contains("avx512_vnni")) avx512vnni::set_integers(set);
+    if (cpu_features().contains("avx512_bf16")) avx512bf16::set_bf16(set);
     if (has_cheap_shuffles()) avx512zen::set_rows(set);
     return set;
   }();

@@ -17,6 +17,7 @@ from support import (
     MATMUL_SHAPES,
     assert_rounded_once,
     assert_same_bits,
+    contract_matmul,
     normal,
     small_integers,
     wide_range,
@@ -253,9 +254,14 @@ def test_nan_and_infinity(kind: Kind, special: float) -> None:
     np.testing.assert_array_equal(np.isfinite(c), ordinary)
 
 
-@pytest.mark.usefixtures("isa")  # tiles flush them
+def has_bf16_instruction(isa: str) -> bool:
+    """Return whether pairs of bfloat16 are multiplied, instead of float32."""
+    return isa == "avx512" and "avx512_bf16" in _core.cpu_features()
+
+
 @each_half_kind
-def test_subnormal_halves(kind: Kind) -> None:
+def test_subnormal_halves(isa: str, kind: Kind) -> None:
+    flushed = kind.a == "bfloat16" and has_bf16_instruction(isa)
     limits = ml_dtypes.finfo(np.dtype(kind.a))
     tiny = float(limits.smallest_subnormal)
     a = (small_integers(1, (40, 50), np.float64) * tiny).astype(kind.a)
@@ -264,7 +270,26 @@ def test_subnormal_halves(kind: Kind) -> None:
         c = hotloops.matmul(a, b, dtype=kind.dtype)
         exact = np.matmul(a.astype(np.float64), b.astype(np.float64))
         assert np.count_nonzero(exact) > exact.size / 2
-        np.testing.assert_array_equal(c, exact.astype(c.dtype))
+        np.testing.assert_array_equal(c, np.zeros_like(c) if flushed else exact.astype(c.dtype))
+
+
+@pytest.mark.parametrize("k", [1, 2, 9, KC, KC + 3, 3 * KC])
+def test_sums_of_bfloat16_to_the_bit(isa: str, k: int) -> None:
+    """As the contract has them, but that AVX512-BF16 begins with the second product of a pair."""
+    if isa == "baseline":
+        pytest.skip("it rounds the products")
+    a, b = (
+        normal(seed, shape, np.float32).astype(ml_dtypes.bfloat16)
+        for seed, shape in ((1, (15, k)), (2, (k, 35)))
+    )
+    order = np.arange(k)
+    if has_bf16_instruction(isa):
+        pairs = order[: k // 2 * 2]
+        pairs ^= 1
+    c = hotloops.matmul(a, b, dtype="float32")
+    wide_a, wide_b = a[:, order].astype(np.float32), b[order].astype(np.float32)
+    assert_same_bits(c, contract_matmul(wide_a, wide_b))
+    assert_same_bits(hotloops.matmul(a, b), c.astype(ml_dtypes.bfloat16))
 
 
 # --- Both: shapes, layouts, results, threads ---------------------------------------------------
@@ -293,7 +318,7 @@ def test_large_batches(kind: Kind) -> None:
 @each_kind
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(kind: Kind, layout: str) -> None:
-    for shape in ((37, 300, 70), (2, 40, 33), (130, 9, 1)):
+    for shape in ((37, 300, 70), (29, 1021, 96), (2, 40, 33), (130, 9, 1)):
         a, b = operands(small_integers, kind, shape)
         assert_exact(kind, LAYOUTS[layout](a), LAYOUTS[layout](b))
     assert_exact(kind, np.broadcast_to(a[:1], a.shape), b)

@@ -92,13 +92,14 @@ void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
 void set_rows_of_halves(KernelSet& set) {
   constexpr int64_t kBf16Kc = block_of_k<Bf16Tiles::Form>();
   constexpr int64_t kF16Kc = block_of_k<Float16Tiles::Form>();
+  constexpr int kRowCols = 128;
   auto& bf16 = set.matmul[static_cast<int>(Arithmetic::bf16)];
   auto& f16 = set.matmul[static_cast<int>(Arithmetic::f16)];
   for (Kernel& kernel : bf16) kernel.dots = &kBf16Dots<kBf16Kc>;
-  bf16[2] = make_row_kernel<HalfRowKernel<Bf16RowSums, kBf16Kc>>(Isa::amx, Arithmetic::bf16,
-                                                                 &kBf16Dots<kBf16Kc>);
-  f16[2] = make_row_kernel<HalfRowKernel<Float16RowSums, kF16Kc>>(Isa::amx, Arithmetic::f16,
-                                                                  &kFloat16Dots<kF16Kc>);
+  bf16[2] = make_row_kernel<HalfRowKernel<Flushed<Bf16RowSums>::Row, kBf16Kc, kRowCols>>(
+      Isa::amx, Arithmetic::bf16, &kBf16Dots<kBf16Kc>);
+  f16[2] = make_row_kernel<HalfRowKernel<Flushed<Float16RowSums>::Row, kF16Kc, kRowCols>>(
+      Isa::amx, Arithmetic::f16, &kFloat16Dots<kF16Kc>);
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ namespace avx512vnni {
 // Products of integers of 8 and 16 bits by VNNI, in place of AVX-512's.
 void set_integers(KernelSet& set);
 }  // namespace avx512vnni
+namespace avx512bf16 {
+// Products of bfloat16 by AVX512-BF16, in place of AVX-512's.
+void set_bf16(KernelSet& set);
+}  // namespace avx512bf16
 namespace avx512zen {
 // Products of a row, and of what lies along k, where shuffles are cheap and loads are not, in place
 // of AVX-512's.

@@ -166,6 +166,10 @@ class Microkernel {
     T* copy_to = static_cast<T*>(tile.copy_to);
     const int64_t kc = (tile.kc + S::kDepth - 1) / S::kDepth;
     const int64_t c_stride = tile.c_stride * static_cast<int64_t>(sizeof(T));
+    if constexpr (S::kFlip != 0) {
+      if (kc > 0) start(static_cast<const T*>(tile.a), b, last, acc);
+      b += PanelNr;
+    }
 
     // A row of C is fetched every kStep values of k. It will be needed some thousand cycles from
     // now, and the hardware cannot guess it: the rows are too far apart. All rows at once, at the
@@ -218,6 +222,18 @@ class Microkernel {
         a.next();
         b += b_stride;
       }
+    }
+  }
+
+  // The sums are to begin with what panels have for the bits of A that may be flipped (see
+  // words.h).
+  HOTLOOPS_INLINE static void start(const T* a, const T* starts, int last, V (&acc)[Mr][Nv]) {
+    const V flipped = S::splat(a[kKc]);
+#pragma GCC unroll 8
+    for (int j = 0; j < Nv; ++j) {
+      const V values = load(last, starts, j) & flipped;
+#pragma GCC unroll 16
+      for (int i = 0; i < Mr; ++i) acc[i][j] = values;
     }
   }
 

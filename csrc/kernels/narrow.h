@@ -60,22 +60,22 @@ void convert(int64_t n, const void* x, void* y) {
 }
 
 // f(rows, stride, count) for all rows of a piece, contiguous ones so many values apart: those of
-// the operand, or copies of an even number of them at a time.
-template <class T, ElementType Type, class F>
+// the operand, or copies of an even number of them at a time, of so many values at most.
+template <class T, ElementType Type, int64_t Most = kKc, class F>
 HOTLOOPS_INLINE void in_rows(const Piece& piece, F f) {
   if (piece.col_stride == 1) {
     return f(static_cast<const T*>(piece.data), piece.row_stride, piece.rows);
   }
   constexpr int64_t kRows = 8;
-  T rows[kRows * kKc];
+  T rows[kRows * Most];
   for (int64_t i = 0; i < piece.rows; i += kRows) {
     Piece some = piece;
     some.data = static_cast<const T*>(piece.data) + i * piece.row_stride;
     some.rows = piece.rows - i < kRows ? piece.rows - i : kRows;
     some.row = some.col = 0;
     some.panel = rows;
-    pack(Type, some, kKc);
-    f(rows, kKc, some.rows);
+    pack(Type, some, Most);
+    f(rows, Most, some.rows);
   }
 }
 

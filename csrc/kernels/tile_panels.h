@@ -12,6 +12,7 @@
 
 #include "kernel.h"
 #include "kernels/elements.h"
+#include "kernels/interleave.h"
 #include "kernels/simd.h"
 #include "kernels/tile_unit.h"
 #include "kernels/transposed.h"
@@ -236,23 +237,15 @@ struct WholeForm {
 
   // Rows are interleaved: widening each value took twice as long, of bytes three times.
   HOTLOOPS_INLINE void b_whole_row(const T* rows, int64_t stride, int p, char* to) {
-    Pairs pairs[2];
-#pragma GCC unroll 2
-    for (int q = 0; q < 2; ++q) {
-      const T* row = rows + (p * kSide + q * kSide / 2) * stride;
-      pairs[q] = spread_row(row);
-      if constexpr (kSide == 4) {
-        pairs[q] = reinterpret_cast<Pairs>(
-            _mm512_unpacklo_epi8(reinterpret_cast<__m512i>(pairs[q]),
-                                 reinterpret_cast<__m512i>(spread_row(row + stride))));
-      }
-    }
-    const auto first = reinterpret_cast<__m512i>(pairs[0]);
-    const auto second = reinterpret_cast<__m512i>(pairs[1]);
-    const __m512i left = _mm512_unpacklo_epi16(first, second);
-    const __m512i right = _mm512_unpackhi_epi16(first, second);
-    __builtin_memcpy(to, &left, sizeof left);
-    __builtin_memcpy(to + kTileBytes, &right, sizeof right);
+    const InterleavedRows<sizeof(T)> columns([&](int q) HOTLOOPS_LAMBDA_INLINE {
+      const T* row = rows + (p * kSide + q) * stride;
+      __builtin_prefetch(row + int64_t{kTiles} * kTileCols);
+      __m512i values = {};
+      __builtin_memcpy(&values, row, kTiles * kTileCols * sizeof(T));
+      return values;
+    });
+    __builtin_memcpy(to, &columns.left, sizeof columns.left);
+    __builtin_memcpy(to + kTileBytes, &columns.right, sizeof columns.right);
   }
 
   // Values of k that lie side by side in a tile do so in a column, too: it is transposed as it is,
@@ -275,27 +268,6 @@ struct WholeForm {
 
  private:
   static constexpr int kSide = 4 / static_cast<int>(sizeof(T));  // values of k side by side
-  typedef uint64_t Pairs __attribute__((vector_size(64)));
-
-  // A row of a panel in four parts, each of four columns of the left tile and four of the right
-  // one, at the beginning of 16 bytes.
-  HOTLOOPS_INLINE static Pairs spread_row(const T* row) {
-    __builtin_prefetch(row + int64_t{kTiles} * kTileCols);
-    if constexpr (sizeof(T) == 2) {
-      __m512i values;
-      __builtin_memcpy(&values, row, sizeof values);
-      constexpr Pairs kPlaces = {0, 4, 1, 5, 2, 6, 3, 7};
-      return reinterpret_cast<Pairs>(_mm512_maskz_permutexvar_epi64(
-          static_cast<__mmask8>(kEachLane), reinterpret_cast<__m512i>(kPlaces), values));
-    } else {
-      typedef uint32_t Fours __attribute__((vector_size(64)));
-      __m256i values;
-      __builtin_memcpy(&values, row, sizeof values);
-      constexpr Fours kPlaces = {0, 4, 0, 0, 1, 5, 0, 0, 2, 6, 0, 0, 3, 7, 0, 0};
-      return reinterpret_cast<Pairs>(_mm512_maskz_permutexvar_epi32(
-          kEachLane, reinterpret_cast<__m512i>(kPlaces), _mm512_castsi256_si512(values)));
-    }
-  }
 
   template <class U, class V>
   HOTLOOPS_INLINE static U widened(V values) {

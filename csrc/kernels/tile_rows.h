@@ -10,6 +10,7 @@
 
 #include "kernel.h"
 #include "kernels/dots.h"
+#include "kernels/half_rows.h"
 #include "kernels/microkernel.h"
 #include "kernels/narrow_rows.h"
 #include "kernels/splitting.h"
@@ -17,7 +18,6 @@
 
 namespace hotloops::HOTLOOPS_ISA {
 
-using RowVector = Simd<float, 64>;
 inline constexpr int kRowStep = 32;
 
 // From here to _mm_setcsr() of what is returned, subnormal numbers are zero, as for the tile unit.
@@ -444,61 +444,17 @@ struct Float16RowSums {
   }
 };
 
-template <template <int, bool> class Sums, int Nv, bool Whole, int PanelNr>
-class HalfRow : Microkernel<RowVector, 1, Nv, StridedA, Whole, false, PanelNr> {
- public:
-  template <bool InPlace>
-  static void run(const Tile& tile) {
-    const int last = tile.cols - (Nv - 1) * RowVector::lanes;
-    RowVector::V acc[1][Nv];
-    const unsigned mode = flush_subnormals();
-    Sums<Nv, Whole>::run(tile, InPlace ? tile.a_col_stride : 1, last, acc[0]);
-    _mm_setcsr(mode);
-    Base::finish(tile, last, acc);
-  }
-
- private:
-  using Base = Microkernel<RowVector, 1, Nv, StridedA, Whole, false, PanelNr>;
-};
-
-template <template <int, bool> class Sums, int64_t Kc>
-class HalfRowKernel {
- public:
-  static constexpr ElementType kAType = Sums<1, true>::kType;
-  static constexpr ElementType kBType = kAType;
-  static constexpr DType kDType = DType::f32;
-  static constexpr int kNr = 128;
-  static constexpr int64_t kKc = Kc;
-  static constexpr bool kCommutes = Sums<1, true>::kCommutes;
-
-  static RunTile choose(int, int cols, Operands operands) {
-    const bool whole = cols % RowVector::lanes == 0;
-    return kRuns.run[(cols - 1) / RowVector::lanes][whole][operands == Operands::in_place];
-  }
-
- private:
-  static constexpr int kNv = kNr / RowVector::lanes;
-  struct Runs {
-    RunTile run[kNv][2][2];
+// The same with subnormal numbers as zero.
+template <template <int, bool> class Sums>
+struct Flushed {
+  template <int Nv, bool Whole>
+  struct Row : Sums<Nv, Whole> {
+    static void run(const Tile& tile, int64_t a_stride, int last, RowVector::V (&sums)[Nv]) {
+      const unsigned mode = flush_subnormals();
+      Sums<Nv, Whole>::run(tile, a_stride, last, sums);
+      _mm_setcsr(mode);
+    }
   };
-
-  template <int Nv>
-  static constexpr void set(Runs& runs) {
-    auto& run = runs.run[Nv - 1];
-    run[false][false] = &HalfRow<Sums, Nv, false, kNr>::template run<false>;
-    run[false][true] = &HalfRow<Sums, Nv, false, kNr>::template run<true>;
-    run[true][false] = &HalfRow<Sums, Nv, true, kNr>::template run<false>;
-    run[true][true] = &HalfRow<Sums, Nv, true, kNr>::template run<true>;
-    if constexpr (Nv > 1) set<Nv - 1>(runs);
-  }
-
-  static constexpr Runs make() {
-    Runs runs{};
-    set<kNv>(runs);
-    return runs;
-  }
-
-  static constexpr Runs kRuns = make();
 };
 
 }  // namespace hotloops::HOTLOOPS_ISA

@@ -65,10 +65,11 @@ def matmul(
     the unit roundoff.
 
     Integers of 8 to 64 bits are multiplied exactly and wrap as NumPy's do. float16 and bfloat16
-    (of the package ml_dtypes, or torch's) are summed in float32 and rounded once; on AMX tiles,
-    bfloat16's subnormal numbers count as zero, and a float16 row has other bits than alone, within
-    the same bound, if a row near it holds NaN or infinity. Where `dtype` names the type of the
-    sums (int32 for int8, uint8 and int16; float32 for the half types), the operands are not
+    (of the package ml_dtypes, or torch's) are summed in float32 and rounded once; the order of
+    bfloat16's sums is that of the CPU's instructions for it, AMX or AVX512-BF16, where it has them,
+    and subnormal numbers then count as zero. On AMX tiles a float16 row has other bits than alone,
+    within the same bound, if a row near it holds NaN or infinity. Where `dtype` names the type of
+    the sums (int32 for int8, uint8 and int16; float32 for the half types), the operands are not
     converted first. uint16, longdouble, clongdouble, bool and object go to `numpy.matmul`.
 
     A product of complex numbers is the real one of twice as large matrices, to the bit:

@@ -34,7 +34,7 @@ int main() {
   }
 #if defined(__x86_64__)
   if (std::ranges::find(usable, "avx512") != usable.end()) {
-    std::cout << "testing avx512 without VNNI\n";
+    std::cout << "testing avx512 without VNNI and BF16\n";
     testing::test_dtypes(hotloops::avx512::kKernels);
     // Those that were not chosen for this CPU.
     std::cout << "testing avx512's other rows\n";
