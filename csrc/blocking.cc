@@ -48,7 +48,32 @@ bool is_short_and_wide(const Kernel& tall, const Kernel& low, std::int64_t m, st
   return 4 * tiles(low) <= 5 * tiles(tall);
 }
 
+// Whether columns of one vector more than a tall tile has are to be one low tile with it: in a tile
+// of its own, each multiply-add would load its own value of A. 17 x 17 x 17 of float64 took a fifth
+// longer so. Where A comes from beyond L2, tall tiles read it better.
+bool are_one_low_tile(const Kernel& tall, const Kernel& low, std::int64_t m, std::int64_t n,
+                      std::int64_t k) {
+  if (n <= tall.nr || n > low.nr || tall.dots == nullptr || tall.panels.always) return false;
+  return n <= tall.nr + tall.dots->packed_lanes && is_kept_in_l2(tall, m, k) &&
+         columns_in_excess(tall, m, n, k) == 0;
+}
+
 }  // namespace
+
+bool is_kept_in_l2(const Kernel& kernel, std::int64_t m, std::int64_t k) {
+  return m * k * size_of(kernel.a_type) <= cache_sizes().l2 / 2;
+}
+
+std::int64_t columns_in_excess(const Kernel& kernel, std::int64_t m, std::int64_t n,
+                               std::int64_t k) {
+  if (kernel.dots == nullptr || n <= kernel.nr || m < kLeastForExcess || k < kLeastForExcess ||
+      !is_kept_in_l2(kernel, m, k)) {
+    return 0;
+  }
+  // Of half a vector, the multiply-adds of the transpose alone take as long as a tile.
+  const std::int64_t rest = n % kernel.nr;
+  return 4 * rest <= kernel.dots->packed_lanes ? rest : 0;
+}
 
 const CacheSizes& cache_sizes() {
   static const CacheSizes sizes = read_cache_sizes();
@@ -62,7 +87,10 @@ const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std
     if (m <= kernels[i].mr) return kernels[i];
   }
   const Kernel& tall = kernels.front();
-  if (kernels.size() > 1 && is_short_and_wide(tall, kernels[1], m, n, k)) return kernels[1];
+  if (kernels.size() > 1 && (is_short_and_wide(tall, kernels[1], m, n, k) ||
+                             are_one_low_tile(tall, kernels[1], m, n, k))) {
+    return kernels[1];
+  }
   const bool small = k < tall.kr || m * n < tall.break_even * (m + n);
   return tall.break_even > 0 && small && kernels.size() > 1 ? *tall.plain : tall;
 }

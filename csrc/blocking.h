@@ -23,6 +23,16 @@ const CacheSizes& cache_sizes();
 const Kernel& choose_kernel(std::span<const Kernel> kernels, std::int64_t m, std::int64_t n,
                             std::int64_t k);
 
+// Whether A, of m rows and k columns, is still in L2 after a product.
+bool is_kept_in_l2(const Kernel& kernel, std::int64_t m, std::int64_t k);
+
+// The last columns, if they are too few for a tile of their own, whose vector they would leave
+// empty but for a quarter: vectors of rows take less time. With fewer rows or values of k than so
+// many, beginning anew takes more than that.
+inline constexpr std::int64_t kLeastForExcess = 48;
+std::int64_t columns_in_excess(const Kernel& kernel, std::int64_t m, std::int64_t n,
+                               std::int64_t k);
+
 // Columns of B that are packed and used together, a multiple of nr. Sums of C may be kept apart
 // from it, from one block of k to the next.
 std::int64_t choose_block_columns(const Kernel& kernel, const CacheSizes& caches, std::int64_t n,

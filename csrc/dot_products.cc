@@ -370,6 +370,33 @@ bool are_dot_products(const Kernel& kernel, const MatmulArgs& args) {
          (kernel.parts > 1 ? is_complex_column(kernel, args) : is_rows_times_columns(kernel, args));
 }
 
+std::int64_t columns_left(const Kernel& kernel, const MatmulArgs& args) {
+  const std::int64_t columns = columns_in_excess(kernel, args.m, args.n, args.k);
+  if (columns == 0) return 0;
+  const bool plain = kernel.parts == 1 && !kernel.panels.always && !args.narrows() &&
+                     !args.accumulate && args.packed_b.data == nullptr;
+  // Of a transpose, the bias is a residual.
+  const bool bias_or_residual = args.epilogue.bias == nullptr || args.epilogue.residual == nullptr;
+  return plain && bias_or_residual && args.a.col_stride == 1 && args.c.col_stride == 1 ? columns
+                                                                                       : 0;
+}
+
+MatmulArgs without_last_columns(const MatmulArgs& args, std::int64_t columns) {
+  MatmulArgs result = args;
+  result.n -= columns;
+  return result;
+}
+
+MatmulArgs last_columns_turned(const Kernel& kernel, const MatmulArgs& args, std::int64_t columns) {
+  MatmulArgs result = args;
+  const std::int64_t j = args.n - columns;
+  result.n = columns;
+  result.b = from(args.b, 0, j, kernel.b_type);
+  result.c.data = at(args.c.data, j * args.c.col_stride, kernel.dtype);
+  result.epilogue = from(args.epilogue, j, j * args.c.col_stride, kernel.dtype);
+  return transpose_of(result);
+}
+
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
   if (is_packed_rows_times_columns(kernel, args)) return packed_rows_bytes(kernel, args);
   const bool column = kernel.parts > 1 && !are_single_dot_products(kernel, args);

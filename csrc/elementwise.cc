@@ -42,8 +42,34 @@ struct Plane {
   std::int64_t row_stride, col_stride;  // bytes
 };
 
+// Elements so far apart, side by side into a buffer. One by one, each with a store of its own, took
+// half as long again from L1; and from memory they are fetched ahead, for a row ends long before
+// the hardware has foreseen enough of it: half of 1000 x 1000 took another fifth.
+constexpr std::int64_t kAtATime = 4;
+template <int Item>
+void collect(const std::byte* source, std::int64_t stride, std::byte* target, std::int64_t count) {
+  constexpr std::int64_t kAhead = 128;
+  std::int64_t i = 0;
+  for (; i + kAtATime <= count; i += kAtATime) {
+    __builtin_prefetch(source + kAhead * stride);
+    std::byte values[kAtATime * Item];
+    for (int v = 0; v < kAtATime; ++v) std::memcpy(values + v * Item, source + v * stride, Item);
+    std::memcpy(target, values, sizeof values);
+    source += kAtATime * stride;
+    target += kAtATime * Item;
+  }
+  for (; i < count; ++i, source += stride, target += Item) std::memcpy(target, source, Item);
+}
+
 template <int Item>
 void copy(const Plane& from, const Plane& to, std::int64_t rows, std::int64_t cols) {
+  if (to.col_stride == Item && cols >= kAtATime) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      collect<Item>(from.data + i * from.row_stride, from.col_stride, to.data + i * to.row_stride,
+                    cols);
+    }
+    return;
+  }
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::byte* source = from.data + i * from.row_stride;
     std::byte* target = to.data + i * to.row_stride;
@@ -53,10 +79,11 @@ void copy(const Plane& from, const Plane& to, std::int64_t rows, std::int64_t co
   }
 }
 
-// `strided` is the one of the two that is not a buffer: it is gone through as it lies in memory.
+// `strided` is the one of the two that is not a buffer: it is gone through as it lies in memory. A
+// single row has no stride, and is one all the same.
 void copy(std::int64_t item, Plane from, Plane to, const Plane& strided, std::int64_t rows,
           std::int64_t cols) {
-  if (std::abs(strided.row_stride) < std::abs(strided.col_stride)) {
+  if (rows > 1 && std::abs(strided.row_stride) < std::abs(strided.col_stride)) {
     std::swap(from.row_stride, from.col_stride);
     std::swap(to.row_stride, to.col_stride);
     std::swap(rows, cols);

@@ -153,17 +153,6 @@ struct Batch {
             (args.epilogue.residual == nullptr && !args.narrows()));
   }
 
-  static MatmulArgs transpose_of(const MatmulArgs& product) {
-    MatmulArgs result = product;
-    std::swap(result.m, result.n);
-    std::swap(result.a, result.b);
-    result.swapped = true;
-    std::swap(result.a.row_stride, result.a.col_stride);
-    std::swap(result.b.row_stride, result.b.col_stride);
-    std::swap(result.c.row_stride, result.c.col_stride);
-    return result;
-  }
-
   void transpose() {
     args = transpose_of(args);
     for (int d = 0; d < ndim; ++d) std::swap(dims[d].a_stride, dims[d].b_stride);
@@ -230,7 +219,7 @@ void matmul(std::span<const Kernel> kernels, const MatmulArgs& args,
     const bool batch_dots =
         batch.ndim > 0 && are_batch_dots(kernel, batch.args, batch.dims[batch.ndim - 1]);
     // One dot product is not made of tiles, but of many, short ones, tiles cost the least.
-    const bool few_tiles = method.plan.few_tiles && !method.short_rows &&
+    const bool few_tiles = method.plan.few_tiles && method.rest == 0 && !method.short_rows &&
                            (method.dots ? batch.ndim == 1 : batch.ndim <= 1);
     const std::int64_t apart = method.bytes + kThreadGap;
     std::byte* memory = workspace(count * apart - kThreadGap);

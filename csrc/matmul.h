@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "kernel.h"
 #include "view.h"
@@ -60,6 +61,18 @@ struct MatmulArgs {
     return narrows() ? narrowing.type : element_type(kernel.dtype);
   }
 };
+
+// C' = B' A'.
+inline MatmulArgs transpose_of(const MatmulArgs& product) {
+  MatmulArgs result = product;
+  std::swap(result.m, result.n);
+  std::swap(result.a, result.b);
+  result.swapped = !product.swapped;
+  std::swap(result.a.row_stride, result.a.col_stride);
+  std::swap(result.b.row_stride, result.b.col_stride);
+  std::swap(result.c.row_stride, result.c.col_stride);
+  return result;
+}
 
 // NumPy's limit, the highest of the array libraries.
 inline constexpr int kMaxDims = 64;

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,19 +15,24 @@
 namespace hotloops {
 
 struct Method {
+  bool dots;          // not by tiles
+  std::int64_t rest;  // columns, the last ones, that are dot products beside tiles
   Plan plan;
-  bool dots;           // not by tiles
-  bool short_rows;     // nor these
+  bool short_rows;     // neither dot products nor tiles
   std::int64_t bytes;  // of memory
   bool backwards;      // through a packed B
 
   // For products of the shapes and strides that these arguments have.
   Method(const Kernel& kernel, const MatmulArgs& args)
-      : plan(kernel, args),
-        dots(are_dot_products(kernel, args)),
+      : dots(are_dot_products(kernel, args)),
+        rest(dots || args.m < kLeastForExcess ? 0 : columns_left(kernel, args)),
+        plan(rest == 0 ? Plan(kernel, args) : Plan(kernel, without_last_columns(args, rest))),
         short_rows(!dots && are_short_rows(kernel, args)),
         bytes(dots ? dot_products_bytes(kernel, args) : plan.bytes),
-        backwards(!dots && args.packed_b.turn()) {}
+        backwards(!dots && args.packed_b.turn()) {
+    if (rest == 0) return;
+    bytes = std::max(bytes, dot_products_bytes(kernel, last_columns_turned(kernel, args, rest)));
+  }
 
   // On one thread; but dot products may be called by all threads of a team, with the same memory.
   void run(const MatmulArgs& args, std::byte* memory, Team team = {}) const {
@@ -36,6 +42,9 @@ struct Method {
       run_short_rows(*plan.kernel, args);
     } else if (plan.packed_in_place) {
       run_packed_in_place(plan, args, backwards);
+    } else if (rest > 0) {
+      run_product(plan, without_last_columns(args, rest), memory, backwards);
+      run_dot_products(*plan.kernel, last_columns_turned(*plan.kernel, args, rest), {}, memory);
     } else {
       run_product(plan, args, memory, backwards);
     }

@@ -35,8 +35,8 @@ struct Plan {
   bool b_kept;           // packed panels of B are kept for the panels of A that follow
   bool few_in_passing;   // too few values of k for work in passing to gain
   std::int64_t b_group;  // panels of B that are packed at a time
-  // Where C's type is narrower than the sums', the sums of so many row panels and nc columns are
-  // kept from one block of k to the next.
+  // Row panels that go through all blocks of k before the next ones do. Where C's type is narrower
+  // than the sums', the sums of so many and of nc columns are kept from one block to the next.
   std::int64_t group;
   std::int64_t sums_bytes = 0;
   // The packing buffers, in this order after the sums: panels of B that are kept, or a group of

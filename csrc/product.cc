@@ -1,11 +1,12 @@
-// The five loops around the microkernel, after Goto & van de Geijn, "Anatomy of high-performance
+// The loops around the microkernel, after Goto & van de Geijn, "Anatomy of high-performance
 // matrix multiplication" (2008), and BLIS.
 //
-//   for each block of nc columns of B and C                 half of L2 (with kc)
-//     for each block of kc values of k
-//       for each panel of up to mr rows                     A's panel stays in L1
-//         for each panel of nr columns                      B's panels stream through L1
-//           the microkernel: one tile of C in registers
+//   for each group of row panels                            whose addresses the TLB holds
+//     for each block of nc columns of B and C               half of L2 (with kc)
+//       for each block of kc values of k
+//         for each panel of up to mr rows                   A's panel stays in L1
+//           for each panel of nr columns                    B's panels stream through L1
+//             the microkernel: one tile of C in registers
 //
 // The two inner loops are the other way round than in BLIS. Measured on AVX-512, that is 2 to 5 %
 // faster: what streams through L1 is then one contiguous run, which is easily prefetched, and C is

@@ -247,6 +247,29 @@ def test_a_column_alone_and_in_the_matrix(
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("size", [(97, 300, 97), (50, 60, 33), (49, 513, 18), (2100, 300, 34)])
+def test_columns_that_fill_no_vector(dtype: np.dtype[Any], size: tuple[int, int, int]) -> None:
+    # They are multiplied as rows of the transpose; many rows, in groups.
+    m, _, n = size
+    x, kernel = operands(size, dtype)
+    bias = normal(3, (n,), dtype)
+    whole = hotloops.dense(x, kernel, bias, activation="gelu")
+    for i in (0, m // 2, m - 1):
+        assert_same_bits(hotloops.dense(x[i], kernel, bias, activation="gelu"), whole[i])
+    products = hotloops.matmul(x, kernel)
+    for i in (0, m // 2, m - 1):
+        assert_same_bits(hotloops.matmul(x[i], kernel), products[i])
+    turned = np.full((n, m), np.nan, dtype)
+    hotloops.matmul(kernel.T, x.T, out=turned)
+    assert_same_bits(turned.T, products)
+    wide = np.full((m, n + 1), np.nan, dtype)
+    with hotloops.threads(3):
+        hotloops.matmul(x, kernel, out=wide[:, :n])
+    assert_same_bits(wide[:, :n], products)
+    assert np.isnan(wide[:, n]).all()
+
+
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("size", [(4, 4, 4), (33, 300, 31)])
 def test_an_item_alone_and_in_the_batch(dtype: np.dtype[Any], size: tuple[int, int, int]) -> None:
     m, k, n = size
