@@ -73,7 +73,7 @@ struct Bf16PairRowSums {
       const bool both = k + 1 < tile.kc;
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; ++g) {
-        const uint16_t* from = b + g * kCols;
+        const uint16_t* from = b + int64_t{g} * kCols;
         __builtin_prefetch(from + kRowsAhead * stride);
         __builtin_prefetch(from + (kRowsAhead + 1) * stride);
         const __m512i x = load(g, from, mask);
@@ -106,7 +106,7 @@ void bf16_pair_columns(const Columns& task) {
   using S = Bf16PairSimd;
   using V = S::V;
   using Words = Transposed<RowVector>;
-  constexpr int64_t kValues = 2 * Words::kDepth;
+  constexpr int64_t kValues = int64_t{2} * Words::kDepth;
   constexpr int64_t kLine = 32;
   const int64_t stride = task.b_col_stride;
   V sum[Rows][Groups] = {};
@@ -176,7 +176,7 @@ inline constexpr DotKernels kBf16PairDots = {
 inline void narrow_to_bf16(int64_t n, const void* sums, void* values) {
   using Rounded = Half<RowVector, BFloat16>;
   constexpr int kSubnormal = 0x20;
-  constexpr int64_t kStep = 2 * RowVector::lanes;
+  constexpr int64_t kStep = int64_t{2} * RowVector::lanes;
   const auto* from = static_cast<const float*>(sums);
   auto* to = static_cast<uint16_t*>(values);
   for (; n >= kStep; n -= kStep, from += kStep, to += kStep) {

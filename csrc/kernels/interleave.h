@@ -35,12 +35,14 @@ struct InterleavedRows {
 
   template <class F>
   HOTLOOPS_INLINE explicit InterleavedRows(F row) {
-    __m512i first = spread<Bytes>(row(0));
-    __m512i second = spread<Bytes>(row(1));
-    if constexpr (Bytes == 1) {
-      first = _mm512_unpacklo_epi8(first, second);
-      second = _mm512_unpacklo_epi8(spread<Bytes>(row(2)), spread<Bytes>(row(3)));
-    }
+    const auto pairs = [&](int i) HOTLOOPS_LAMBDA_INLINE {
+      if constexpr (Bytes == 2)
+        return spread<2>(row(i));
+      else
+        return _mm512_unpacklo_epi8(spread<Bytes>(row(2 * i)), spread<Bytes>(row(2 * i + 1)));
+    };
+    const __m512i first = pairs(0);
+    const __m512i second = pairs(1);
     left = _mm512_unpacklo_epi16(first, second);
     right = _mm512_unpackhi_epi16(first, second);
   }

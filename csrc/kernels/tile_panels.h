@@ -241,7 +241,7 @@ struct WholeForm {
       const T* row = rows + (p * kSide + q) * stride;
       __builtin_prefetch(row + int64_t{kTiles} * kTileCols);
       __m512i values = {};
-      __builtin_memcpy(&values, row, kTiles * kTileCols * sizeof(T));
+      __builtin_memcpy(&values, row, sizeof(T) * kTiles * kTileCols);
       return values;
     });
     __builtin_memcpy(to, &columns.left, sizeof columns.left);

@@ -47,7 +47,7 @@ class WordPanels {
   // panel reads the other half of these, also where rows are 2 KB apart: with twice as many, four
   // rows times 2000 x 2000 bytes took 7 % longer.
   static constexpr int kRows = 8;
-  static constexpr int64_t kStepBytes = kRows * kNr * sizeof(T);
+  static constexpr int64_t kStepBytes = int64_t{kRows} * kNr * sizeof(T);
 
   static void pack_a(const Piece& piece) {
     auto* to = static_cast<T*>(piece.panel) + piece.row * kPitch + piece.col;
