@@ -136,11 +136,11 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
   // Nor need a few rows be packed for a packed B larger than L2: with A in place, all of B is read
   // in its order, and then in the other one, and half of L2's misses are saved (see PackedView). A
   // row times 1536 x 384 took 51 us and takes 37, one times 1024 x 1024 146 and 97.
-  const bool few_rows_of_large_b = packed && 2 * args.m <= the_kernel.mr &&
-                                   args.n * args.k * size_of(the_kernel.b_type) > caches.l2;
+  const std::int64_t all_of_b = args.n * args.k * size_of(the_kernel.b_type);
+  const bool few_rows_of_large_b = packed && 2 * args.m <= the_kernel.mr && all_of_b > caches.l2;
   // A B from far away is read in long pieces of its rows, where there is a kernel for it.
-  const bool b_far = args.n * args.k * size_of(the_kernel.b_type) > caches.l2 / 2;
-  wide_rows = the_kernel.wide_row != nullptr && args.m == 1 && b_in_place && c_in_place && b_far;
+  wide_rows = the_kernel.wide_row != nullptr && args.m == 1 && b_in_place && c_in_place &&
+              all_of_b > caches.l2 / 2;
   if (wide_rows) nc = round_up(lead + args.n, the_kernel.nr);
   // The microkernel has no words for packing B while reading A in place. That for complex operands
   // has both in place, or none.
