@@ -47,14 +47,27 @@ int most_packed_panels(const Kernel& kernel, const MatmulArgs& args) {
   return bytes <= cache_sizes().l2 / 2 ? 2 : kernel.dots->most_packed_panels;
 }
 
-// Whether A has so many rows that they are packed first. All of them are to fit half of L2, as they
-// are read again for each vector of columns.
+// Whether columns come from memory, more or less: L3 has other users, too.
+bool are_far_columns(const Kernel& kernel, const MatmulArgs& args) {
+  return kernel.dots->far_columns[0] != nullptr &&
+         args.n * args.k * size_of(kernel.b_type) > cache_sizes().l3 / 2;
+}
+
+// What packed rows may take, as they are read again for each vector of columns. Where these are
+// fetched from memory, rows in L3 are in time: 16x4096 of float64, and others of up to four times
+// L2, took half as long as with B packed.
+std::int64_t most_packed_rows_bytes(const Kernel& kernel, const MatmulArgs& args) {
+  const std::int64_t l2 = cache_sizes().l2;
+  return are_far_columns(kernel, args) ? 4 * l2 : l2 / 2;
+}
+
+// Whether A has so many rows that they are packed first.
 bool is_packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args) {
   const DotKernels& dots = *kernel.dots;
   return dots.packed_lanes > 0 && kernel.parts == 1 && !kernel.panels.always && !args.narrows() &&
          args.m >= dots.least_packed_rows && args.n >= dots.packed_lanes &&
          args.m <= std::int64_t{dots.packed_rows} * most_packed_panels(kernel, args) &&
-         packed_rows_bytes(kernel, args) <= cache_sizes().l2 / 2;
+         packed_rows_bytes(kernel, args) <= most_packed_rows_bytes(kernel, args);
 }
 
 // The least k for which columns are transposed anew for each panel of rows. Shorter ones take less
@@ -161,13 +174,17 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
   const DotKernels& dots = *kernel.dots;
   const std::int64_t lanes = dots.lanes;
   const Range cols = cols_of(args, lanes, team);
+  const bool far = are_far_columns(kernel, args);
   // Of no vector: of the columns that there are, fewer.
+  const auto kernel_of = [&](std::int64_t rows, int vectors) {
+    if (vectors == 0) return dots.few_columns[rows - 1];
+    return far ? dots.far_columns[rows - 1] : dots.columns[rows - 1][vectors - 1];
+  };
   const auto run = [&](std::int64_t j, int vectors) {
     const std::int64_t width = std::max(vectors, 1) * lanes;
     for (std::int64_t i = 0; i < args.m; i += kColumnsRows) {
       const std::int64_t rows = std::min<std::int64_t>(kColumnsRows, args.m - i);
-      run_columns(vectors == 0 ? dots.few_columns[rows - 1] : dots.columns[rows - 1][vectors - 1],
-                  kernel, args,
+      run_columns(kernel_of(rows, vectors), kernel, args,
                   {.i = i, .rows = rows, .j = j, .cols = std::min(width, args.n), .width = width},
                   from(args.a, i, 0, kernel.a_type));
     }
@@ -176,7 +193,7 @@ void rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Team team)
     if (team.index == 0) run(0, 0);
     return;
   }
-  const int most = vectors_of_columns(kernel, args);
+  const int most = far ? 1 : vectors_of_columns(kernel, args);
   std::int64_t j = cols.begin;
   for (; j + most * lanes <= cols.end; j += most * lanes) run(j, most);
   if (j + lanes <= cols.end) run(j, static_cast<int>((cols.end - j) / lanes));
@@ -200,13 +217,15 @@ void packed_rows_times_columns(const Kernel& kernel, const MatmulArgs& args, Tea
   }
   team.barrier();  // until all panels are there
   const std::int64_t lanes = kernel.dots->packed_lanes;
+  const auto& packed =
+      are_far_columns(kernel, args) ? kernel.dots->far_packed : kernel.dots->packed;
   const Range cols = cols_of(args, lanes, team);
   for (std::int64_t next = cols.begin; next < cols.end; next += lanes) {
     const std::int64_t j = std::min(next, args.n - lanes);
     for (std::int64_t panel = 0; panel < panels; ++panel) {
       const Range rows = part(args.m, 1, panels, panel);
       run_columns(
-          kernel.dots->packed[rows.size() - 1], kernel, args,
+          packed[rows.size() - 1], kernel, args,
           {.i = rows.begin, .rows = rows.size(), .j = j, .cols = lanes, .width = lanes},
           {.data = memory + rows.begin * blocks * row_bytes, .row_stride = 0, .col_stride = 0});
     }

@@ -175,6 +175,8 @@ struct DotKernels {
   // rows), and the kernel for each number of them, one first.
   int vectors[kColumnsRows];
   void (*columns[kColumnsRows][kColumnsVectors])(const Columns&);
+  // The same, by rows - 1, of one vector of columns from memory, fetched ahead; or null.
+  void (*far_columns[kColumnsRows])(const Columns&) = {};
   // The same, by rows - 1, of fewer columns than a vector has lanes; or null.
   void (*few_columns[kColumnsRows])(const Columns&) = {};
   // A product in each lane, or a block of k of one product where rows begin where blocks do.
@@ -191,6 +193,7 @@ struct DotKernels {
   int packed_lanes = 0;
   int least_packed_rows = 0, packed_rows = 0, most_packed_panels = 0;
   void (*packed[kPackedRows])(const Columns&) = {};
+  void (*far_packed[kPackedRows])(const Columns&) = {};  // see far_columns
 };
 
 // A product whose A and C are of rows that follow each other in memory; nothing is added to it.

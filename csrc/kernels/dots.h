@@ -98,14 +98,55 @@ HOTLOOPS_INLINE void add_values(const A& a, int ahead, const Transposed<S, RowBy
   }
 }
 
+// Values of k between two looks at pointers.
+template <class S>
+inline constexpr int kColumnsStep = Transposed<S>::kDepth * Transposed<S>::kDepth;
+
+// Nothing is fetched ahead.
+class NoFetch {
+ public:
+  HOTLOOPS_INLINE NoFetch(const void* /*block*/, int64_t /*stride*/) {}
+  HOTLOOPS_INLINE void next() {}
+};
+
+// Fetches the next block of k of a vector of columns while one is multiplied, one column of it
+// after the other.
+template <class S>
+class BlockFetch {
+ public:
+  // From one column to the next it is so many values.
+  HOTLOOPS_INLINE BlockFetch(const void* block, int64_t stride)
+      : next_(static_cast<const char*>(block)), to_next_column_(stride * kSize - kBlock) {}
+
+  HOTLOOPS_INLINE void next() {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLines; ++i) __builtin_prefetch(next_ + i * kLine);
+    next_ += kLines * kLine;
+    fetched_ += kLines * kLine;
+    if (fetched_ % kBlock == 0) next_ += to_next_column_;
+  }
+
+ private:
+  static constexpr int kSize = sizeof(typename S::T);
+  static constexpr int kLine = 64;
+  static constexpr int kBlock = kKc * kSize;
+  static constexpr int kLines = S::lanes * kColumnsStep<S> * kSize / kLine;
+  static_assert(kBlock % (kLines * kLine) == 0);
+
+  const char* next_;
+  int64_t to_next_column_;
+  int fetched_ = 0;
+};
+
 // `Rows` rows of A times Groups * S::lanes columns of B, those of a vector at these offsets.
-template <class S, int RowBytes, int Rows, int Groups, class A, class Offsets>
+template <class S, int RowBytes, int Rows, int Groups, class A, class Fetch = NoFetch,
+          class Offsets>
 HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offsets) {
   using T = typename S::T;
   using V = typename S::V;
   using Longest = Transposed<S, RowBytes>;
   constexpr int kDepth = Transposed<S>::kDepth;
-  constexpr int kStep = kDepth * kDepth;  // values of k between two looks at pointers
+  constexpr int kStep = kColumnsStep<S>;
   A a(task);
   const int64_t stride = task.b_col_stride;
   const T* b = static_cast<const T*>(task.b);
@@ -117,7 +158,9 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offset
     const T* from[Groups];
 #pragma GCC unroll 4
     for (int g = 0; g < Groups; ++g) from[g] = b + g * S::lanes * stride + p;
+    Fetch fetch(end < task.k ? b + end : b + Groups * S::lanes * stride, stride);
     for (; p + kStep <= end; p += kStep) {
+      fetch.next();
 #pragma GCC unroll 4
       for (int ahead = 0; ahead < kStep; ahead += Longest::kDepth) {
 #pragma GCC unroll 4
@@ -161,13 +204,13 @@ HOTLOOPS_INLINE void multiply_columns(const Columns& task, const Offsets& offset
   finish_columns<S, Rows, Groups>(task, sum);
 }
 
-template <class S, int RowBytes, int Rows, int Groups, class Offsets>
+template <class S, int RowBytes, int Rows, int Groups, class Fetch = NoFetch, class Offsets>
 HOTLOOPS_INLINE void multiply_rows_in_place(const Columns& task, const Offsets& offsets) {
   using T = typename S::T;
   if (task.a_col_stride == 1) {
-    multiply_columns<S, RowBytes, Rows, Groups, RowsInPlace<T, Rows, true>>(task, offsets);
+    multiply_columns<S, RowBytes, Rows, Groups, RowsInPlace<T, Rows, true>, Fetch>(task, offsets);
   } else {
-    multiply_columns<S, RowBytes, Rows, Groups, RowsInPlace<T, Rows, false>>(task, offsets);
+    multiply_columns<S, RowBytes, Rows, Groups, RowsInPlace<T, Rows, false>, Fetch>(task, offsets);
   }
 }
 
@@ -179,6 +222,12 @@ HOTLOOPS_INLINE RowOffsets offsets_of(const Columns& task) {
 template <class S, int RowBytes, int Rows, int Groups>
 void columns(const Columns& task) {
   multiply_rows_in_place<S, RowBytes, Rows, Groups>(task, offsets_of<S>(task));
+}
+
+// One vector of columns from memory.
+template <class S, int RowBytes, int Rows>
+void far_columns(const Columns& task) {
+  multiply_rows_in_place<S, RowBytes, Rows, 1, BlockFetch<S>>(task, offsets_of<S>(task));
 }
 
 // Fewer columns than a vector has lanes: those left over have the last one again.
@@ -194,10 +243,10 @@ void few_columns(const Columns& task) {
 
 // Rows packed before times one vector of columns. The rows are chains enough: with a second vector
 // eight rows took 5 % longer, and twelve 25 %.
-template <class S, int RowBytes, int Rows>
+template <class S, int RowBytes, int Rows, class Fetch = NoFetch>
 void packed_columns(const Columns& task) {
-  multiply_columns<S, RowBytes, Rows, 1, PackedRows<typename S::T, Rows>>(task,
-                                                                          offsets_of<S>(task));
+  multiply_columns<S, RowBytes, Rows, 1, PackedRows<typename S::T, Rows>, Fetch>(
+      task, offsets_of<S>(task));
 }
 
 template <class S, int RowBytes>
@@ -464,6 +513,16 @@ constexpr DotKernels make_dot_kernels() {
   set_columns<Few, RowBytes, 4, kFew>(dots);
   set_packed_columns<S, RowBytes, kHeight>(dots);
   return dots;
+}
+
+// Those of columns from memory, in vectors that rows packed before have, too.
+template <class S, int RowBytes, int Rows>
+constexpr void set_far_columns(DotKernels& dots) {
+  if constexpr (Rows <= kColumnsRows) dots.far_columns[Rows - 1] = &far_columns<S, RowBytes, Rows>;
+  if constexpr (Rows >= kLeastPackedRows<S>) {
+    dots.far_packed[Rows - 1] = &packed_columns<S, RowBytes, Rows, BlockFetch<S>>;
+  }
+  if constexpr (Rows > 1) set_far_columns<S, RowBytes, Rows - 1>(dots);
 }
 
 template <class S>

@@ -23,6 +23,7 @@ int main() {
     std::cout << "testing " << entry.name << '\n';
     hotloops::use_isa(entry.name);
     testing::test_microkernels(*entry.kernels);
+    testing::test_dot_kernels(*entry.kernels);
     testing::test_row_kernels(*entry.kernels);
     testing::test_element_kernels(*entry.kernels);
     testing::test_sum_kernels(*entry.kernels);
@@ -42,6 +43,7 @@ int main() {
     if (!hotloops::has_cheap_shuffles()) hotloops::avx512zen::set_rows(others);
     others.name = "avx512-other-rows";
     hotloops::use_kernels(others);
+    testing::test_dot_kernels(others);
     testing::test_drivers(others);
     hotloops::use_isa(usable.front());
   }

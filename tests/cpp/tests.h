@@ -17,6 +17,7 @@ inline constexpr std::array kElementwise = {
 bool has_fma(const KernelSet& set);
 
 void test_microkernels(const KernelSet& set);
+void test_dot_kernels(const KernelSet& set);
 void test_row_kernels(const KernelSet& set);
 void test_element_kernels(const KernelSet& set);
 void test_sum_kernels(const KernelSet& set);
