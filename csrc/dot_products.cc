@@ -47,10 +47,12 @@ int most_packed_panels(const Kernel& kernel, const MatmulArgs& args) {
   return bytes <= cache_sizes().l2 / 2 ? 2 : kernel.dots->most_packed_panels;
 }
 
-// Whether columns come from memory, more or less: L3 has other users, too.
+// Whether so many bytes come from memory, more or less: L3 has other users, too.
+bool are_far(std::int64_t bytes) { return bytes > cache_sizes().l3 / 2; }
+
 bool are_far_columns(const Kernel& kernel, const MatmulArgs& args) {
   return kernel.dots->far_columns[0] != nullptr &&
-         args.n * args.k * size_of(kernel.b_type) > cache_sizes().l3 / 2;
+         are_far(args.n * args.k * size_of(kernel.b_type));
 }
 
 // What packed rows may take, as they are read again for each vector of columns. Where these are
@@ -244,13 +246,20 @@ void copy_column(const ConstView& b, int part, std::int64_t k, std::int64_t n, T
   }
 }
 
-// The sums of blocks from the value k on, of so many vectors.
+bool is_far_product(const Kernel& kernel, const MatmulArgs& args) {
+  return kernel.parts == 1 && kernel.dots->far_block_sums != nullptr &&
+         are_far(2 * args.k * size_of(kernel.dtype));
+}
+
+// The sums of blocks from the value k on, of so many vectors: of one, where they are far.
 template <class T>
 void sum_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, int vectors,
                 T* const* sums) {
   const T* a = static_cast<const T*>(args.a.data) + k;
   const T* b = static_cast<const T*>(args.b.data) + k;
-  if (kernel.parts == 1) {
+  if (is_far_product(kernel, args)) {
+    kernel.dots->far_block_sums(a, b, sums[0]);
+  } else if (kernel.parts == 1) {
     kernel.dots->row_dots({.k = kKc,
                            .count = std::int64_t{vectors} * kernel.dots->lanes,
                            .a = a,
@@ -284,6 +293,7 @@ void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t 
 int vectors_of_blocks(const Kernel& kernel, const MatmulArgs& args) {
   constexpr int kFarBlocks = 8;
   const bool near = 2 * args.k * size_of(kernel.dtype) <= cache_sizes().l2;
+  if (is_far_product(kernel, args)) return 1;
   return near || 2 * kernel.dots->lanes <= kFarBlocks ? 2 : 1;
 }
 

@@ -181,6 +181,8 @@ struct DotKernels {
   void (*few_columns[kColumnsRows])(const Columns&) = {};
   // A product in each lane, or a block of k of one product where rows begin where blocks do.
   void (*row_dots)(const Dots&) = nullptr;
+  // A vector of blocks of one product from memory, fetched ahead; or null.
+  void (*far_block_sums)(const void* a, const void* b, void* sums) = nullptr;
   // One chain for each block of so many values behind each other: of fewer than a vector of blocks
   // has; and of that and fewer than another one has. Sums are stored for whole vectors.
   void (*last_block_sums[2])(const void* a, const void* b, std::int64_t values, void* sums) = {};

@@ -19,6 +19,7 @@ constexpr DotKernels make_dots() {
   using S = Simd<T, 64>;
   DotKernels dots = make_dot_kernels<S, S, 32>();
   set_far_columns<S, 32, kPackedRows>(dots);
+  dots.far_block_sums = &far_block_sums<S, 32>;
   return dots;
 }
 

@@ -109,9 +109,9 @@ class NoFetch {
   HOTLOOPS_INLINE void next() {}
 };
 
-// Fetches the next block of k of a vector of columns while one is multiplied, one column of it
-// after the other.
-template <class S>
+// Fetches the next block of k of a vector of columns while one is multiplied, so many values of k
+// at a time: one column of it after the other.
+template <class S, int Values = kColumnsStep<S>>
 class BlockFetch {
  public:
   // From one column to the next it is so many values.
@@ -130,7 +130,7 @@ class BlockFetch {
   static constexpr int kSize = sizeof(typename S::T);
   static constexpr int kLine = 64;
   static constexpr int kBlock = kKc * kSize;
-  static constexpr int kLines = S::lanes * kColumnsStep<S> * kSize / kLine;
+  static constexpr int kLines = S::lanes * Values * kSize / kLine;
   static_assert(kBlock % (kLines * kLine) == 0);
 
   const char* next_;
@@ -381,6 +381,23 @@ void row_dots(const Dots& task) {
   }
 }
 
+// The sums of a vector of blocks from memory.
+template <class S, int RowBytes>
+void far_block_sums(const void* a, const void* b, void* sums) {
+  using T = typename S::T;
+  using Fetch = BlockFetch<S, Transposed<S, RowBytes>::kDepth>;
+  Fetch fetch_a(static_cast<const T*>(a) + S::lanes * kKc, kKc);
+  Fetch fetch_b(static_cast<const T*>(b) + S::lanes * kKc, kKc);
+  typename S::V sum = {};
+  RowPairs<S, RowBytes, 1, true>(a, kKc, b, kKc)
+      .each(kKc, [&](int, const auto& x, const auto& y) HOTLOOPS_LAMBDA_INLINE {
+        fetch_a.next();
+        fetch_b.next();
+        add_products(x, y, sum);
+      });
+  S::store(static_cast<T*>(sums), sum);
+}
+
 // The sums of a vector of blocks, or of none, and of fewer values behind it than another one has:
 // the last block may be a short one. Its chain goes on beside all others: one after the other took
 // a third longer, and filling it up more than that.
@@ -515,7 +532,7 @@ constexpr DotKernels make_dot_kernels() {
   return dots;
 }
 
-// Those of columns from memory, in vectors that rows packed before have, too.
+// Those of what comes from memory, in vectors that rows packed before have, too.
 template <class S, int RowBytes, int Rows>
 constexpr void set_far_columns(DotKernels& dots) {
   if constexpr (Rows <= kColumnsRows) dots.far_columns[Rows - 1] = &far_columns<S, RowBytes, Rows>;

@@ -141,12 +141,32 @@ void test_packed_columns(const KernelSet& set, const DotKernels& dots, std::int6
   }
 }
 
+// A chain for each block of k of one product.
+template <class T>
+void test_block_sums(const KernelSet& set, const DotKernels& dots, Guard guard) {
+  if (dots.far_block_sums == nullptr) return;
+  const GuardedArray<T> a(dots.lanes * kKc, guard);
+  const GuardedArray<T> b(dots.lanes * kKc, guard);
+  const GuardedArray<T> sums(dots.lanes, guard);
+  fill_real(a.span(), 1);
+  fill_real(b.span(), 2);
+  dots.far_block_sums(a.data(), b.data(), sums.data());
+  for (std::int64_t block = 0; block < dots.lanes; ++block) {
+    T chain = 0;
+    for (std::int64_t p = block * kKc; p < (block + 1) * kKc; ++p) {
+      chain = std::fma(a[p], b[p], chain);
+    }
+    check(same_bits<T>({&chain, 1}, {&sums[block], 1}), set.name, " far_block_sums: ", block);
+  }
+}
+
 template <class T>
 void test_dots_of(const KernelSet& set, Arithmetic arithmetic) {
   for (const Kernel& kernel : set.matmul[static_cast<int>(arithmetic)]) {
     if (kernel.dots == nullptr) continue;
-    for (const std::int64_t k : {1, 3, 4, 15, 16, 17, 63, 255, 256, 257, 600}) {
-      for (const Guard guard : {Guard::after, Guard::before}) {
+    for (const Guard guard : {Guard::after, Guard::before}) {
+      test_block_sums<T>(set, *kernel.dots, guard);
+      for (const std::int64_t k : {1, 3, 4, 15, 16, 17, 63, 255, 256, 257, 600}) {
         test_columns<T>(set, *kernel.dots, k, guard);
         test_packed_columns<T>(set, *kernel.dots, k, guard);
       }
