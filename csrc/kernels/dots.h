@@ -127,15 +127,15 @@ class BlockFetch {
   }
 
  private:
-  static constexpr int kSize = sizeof(typename S::T);
-  static constexpr int kLine = 64;
-  static constexpr int kBlock = kKc * kSize;
-  static constexpr int kLines = S::lanes * Values * kSize / kLine;
+  static constexpr int64_t kSize = sizeof(typename S::T);
+  static constexpr int64_t kLine = 64;
+  static constexpr int64_t kBlock = kKc * kSize;
+  static constexpr int64_t kLines = S::lanes * Values * kSize / kLine;
   static_assert(kBlock % (kLines * kLine) == 0);
 
   const char* next_;
   int64_t to_next_column_;
-  int fetched_ = 0;
+  int64_t fetched_ = 0;
 };
 
 // `Rows` rows of A times Groups * S::lanes columns of B, those of a vector at these offsets.

@@ -40,7 +40,7 @@ class ColumnsCall {
     }
     for (int j = 0; j < cols; ++j) {
       const std::span<T> column(&b_[j * b_col_stride()], static_cast<std::size_t>(k));
-      fill_real(column, static_cast<std::uint64_t>(100 + j));
+      fill_real(column, static_cast<std::uint64_t>(j) + 100);
     }
     for (int i = 0; i < rows; ++i) {
       for (int j = 0; j < cols; ++j) expected_.push_back(sum(i, j));
@@ -130,8 +130,8 @@ void test_columns(const KernelSet& set, const DotKernels& dots, std::int64_t k, 
 template <class T>
 void test_packed_columns(const KernelSet& set, const DotKernels& dots, std::int64_t k,
                          Guard guard) {
-  for (int rows = dots.least_packed_rows; dots.packed_lanes > 0 && rows <= dots.packed_rows;
-       ++rows) {
+  if (dots.packed_lanes == 0) return;
+  for (int rows = std::max(1, dots.least_packed_rows); rows <= dots.packed_rows; ++rows) {
     const int cols = dots.packed_lanes;
     const ColumnsCall<T> call(set, RowsOfA::packed, rows, cols, k, guard);
     call.check_kernel(dots.packed[rows - 1], cols, guard, "packed");
