@@ -30,12 +30,16 @@ PRODUCT_DTYPES = (
 
 
 def dtype_name(dtype: Any) -> str:
-    """Return NumPy's name of a dtype of NumPy or torch, or of one by that name."""
+    """Return NumPy's name of a dtype of NumPy or torch, or of one by that name.
+
+    Of a foreign byte order it is another name than that of the native one.
+    """
     if isinstance(dtype, str) and dtype in PRODUCT_DTYPES:
         return dtype  # NumPy knows bfloat16 only once ml_dtypes has been imported
     if type(dtype).__module__ == "torch":
         return str(dtype).removeprefix("torch.")
-    return str(np.dtype(dtype).name)
+    dtype = np.dtype(dtype)
+    return str(dtype.name if dtype.isnative else dtype.str)
 
 
 def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
@@ -54,7 +58,7 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
         return _numpy_matmul(a, b, out, dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     castable = all(np.can_cast(array.dtype, result_dtype, "same_kind") for array in (a, b))
-    if result_dtype.name not in PRODUCT_DTYPES or not castable:
+    if dtype_name(result_dtype) not in PRODUCT_DTYPES or not castable:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
     # As they are, if there are kernels that sum such operands in the result's type.
@@ -207,7 +211,9 @@ def _dense_packed(
     if tensors:
         arrays = dict(zip(arrays, _tensors.as_arrays(function, arrays, out), strict=True))
     for other, array in arrays.items():
-        arrays[other] = array = array if _tensors.is_tensor(array) else np.asarray(array)
+        if not _tensors.is_tensor(array):
+            array = np.asarray(array)
+            arrays[other] = array = prepared(array, array.dtype)
         dtype = dtype_name(array.dtype)
         if dtype != packed.dtype_name or dtype not in _REAL_DTYPES | _COMPLEX_DTYPES:
             raise TypeError(
@@ -223,7 +229,6 @@ def _dense_packed(
         return _dense_core(x, packed, bias, activation, residual, out, *last)
     target = _tensors.out_array(out) if tensors else unwrapped(out)
     check_out(function, target, shape, x.dtype, 1)
-    x = prepared(x, x.dtype)
     if x.dtype.name in _COMPLEX_DTYPES and activation is not None:
         activation_dtype(function, activation, x.dtype)
         sums = _core.matmul(x, packed, None, None, precision)
