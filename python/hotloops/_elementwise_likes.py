@@ -87,8 +87,8 @@ def apply(function: str, named: dict[str, Any], out: Any) -> Any:
     shape = _core.broadcast_shape(function, list(named), shapes)
     groups = [
         {name: arrays[name] for name in names}
-        for names in (_VALUES.get(function, tuple(named)), _COMPARED.get(function))
-        if names is not None
+        for names in (_VALUES.get(function, tuple(named)), _COMPARED.get(function, ()))
+        if names
     ]
     result = NotImplemented
     if all(_are_numbers(*group.values()) for group in groups):
