@@ -443,6 +443,11 @@ def test_other_errors() -> None:
     a, b = np.ones((2, 3)), np.ones((3, 4))
     with pytest.raises(ValueError, match=r"einsum: out has shape \(4, 2\) but the result has"):
         hotloops.einsum("ij,jk", a, b, out=np.ones((4, 2)))
+    for twin in hotloops, naive:
+        with pytest.raises(
+            ValueError, match=r"einsum: out has shape \(1, 2, 4\) but the result has"
+        ):
+            twin.einsum("ij,jk", a, b, out=np.ones((1, 2, 4)))
     with pytest.raises(TypeError, match="einsum: out has dtype int64"):
         hotloops.einsum("ij,jk", a, b, out=np.ones((2, 4), np.int64))
     with pytest.raises(ValueError, match="einsum: subscript 60 is not from 0 to 51"):

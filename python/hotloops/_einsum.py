@@ -14,7 +14,7 @@ import numpy as np
 
 from hotloops import _array_likes, _core, _tensors
 from hotloops._einsum_program import Program, program, remember, run
-from hotloops._einsum_subscripts import Shape, split_arguments
+from hotloops._einsum_subscripts import Shape, check_out_shape, split_arguments
 
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True) -> Any:
@@ -132,10 +132,8 @@ def _promoted(arrays: list[Any], tensors: bool) -> list[Any]:
 
 
 def _check_out(out: Any, shape: Shape, arrays: list[Any]) -> None:
-    if not _tensors.is_tensor(out):
-        dtype = np.result_type(*arrays)
-        _array_likes.check_out("einsum", out, shape, dtype, len(shape))
-    elif tuple(out.shape) != shape:
-        raise ValueError(
-            f"einsum: out has shape {tuple(out.shape)} but the result has shape {shape}"
-        )
+    check_out_shape(out, shape)
+    if _tensors.is_tensor(out):
+        _tensors.check_cast("einsum", _tensors.promoted(*arrays), out)
+    else:
+        _array_likes.check_out("einsum", out, shape, np.result_type(*arrays), len(shape))

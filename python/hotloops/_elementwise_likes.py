@@ -85,12 +85,10 @@ def apply(function: str, named: dict[str, Any], out: Any) -> Any:
     }
     shapes = [np.shape(operand) for operand in arrays.values()]
     shape = _core.broadcast_shape(function, list(named), shapes)
-    groups = [
-        {name: arrays[name] for name in names}
-        for names in (_VALUES.get(function, tuple(named)), _COMPARED.get(function, ()))
-        if names
-    ]
-    result = NotImplemented
+    groups = [{name: arrays[name] for name in _VALUES.get(function, named)}]
+    if function in _COMPARED:
+        groups.append({name: arrays[name] for name in _COMPARED[function]})
+    result: Any = NotImplemented
     if all(_are_numbers(*group.values()) for group in groups):
         if out is not None:
             is_bool = function == "greater"
@@ -162,10 +160,6 @@ def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
     if result is NotImplemented:
         result = _torch(function)(*operands.values())
         if out is not None:
-            if not torch.can_cast(result.dtype, out.dtype):
-                raise TypeError(
-                    f"{function}: out has dtype {out.dtype}, to which the result's {result.dtype} "
-                    "cannot be cast"
-                )
+            _tensors.check_cast(function, result.dtype, out)
             return _tensors.written(result, out)
     return result if out is None else out

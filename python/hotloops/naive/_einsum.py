@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hotloops._einsum_subscripts import solve, split_arguments
+from hotloops._einsum_subscripts import check_out_shape, solve, split_arguments
 from hotloops.naive._wrapping import as_arrays, rounded
 
 
@@ -53,6 +53,7 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
             for array, term in zip(arrays, problem.terms, strict=True)
         ]
         totals[tuple(place[letter] for letter in problem.output)] += math.prod(factors)
+    check_out_shape(out, problem.shape)
     dtype = np.result_type(*arrays)
     result = rounded(list(totals.values()), dtype, problem.shape)
     return finish(result, len(problem.shape))
