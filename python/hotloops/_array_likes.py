@@ -377,6 +377,8 @@ def has_own_semantics(*operands: Any) -> bool:
 def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind in "iu":  # C has several types of one size, and the core knows NumPy's name
+        array = array.view(array.dtype.name)
     on_grid = all(stride % array.itemsize == 0 for stride in array.strides)
     return array if array.flags.aligned and on_grid else array.copy()
 
