@@ -231,6 +231,15 @@ def test_an_out_of_bfloat16(dtype: str) -> None:
         assert torch.equal(out, expected(a, b, a.dtype).to(torch.bfloat16))
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_layers_of_types_that_have_none(dtype: Any) -> None:
+    x = torch.ones(2, 2)
+    for operands in ((x.to(dtype), x), (x, x.to(dtype)), (x.to(dtype), x.to(dtype))):
+        for layer in hotloops.dense, hotloops.linear:
+            with pytest.raises(TypeError, match=r"has dtype torch\.float8.*no kernels; convert it"):
+                layer(*operands)
+
+
 def test_bfloat16_by_what_was_packed_as_another_type() -> None:
     a, packed = torch.ones(2, 3, dtype=torch.bfloat16), hotloops.pack(torch.ones(3, 4))
     with pytest.raises(TypeError, match=r"bfloat16 and b was packed with float32.*; convert a"):

@@ -289,6 +289,12 @@ def _dense_tensors(
     # bfloat16, which NumPy lacks.
     torch = _tensors.torch_module()
     tensors = {name: torch.as_tensor(operand) for name, operand in operands.items()}
+    for name, operand in operands.items():
+        if _tensors.is_tensor(operand) and operand.dtype is not torch.bfloat16:
+            raise TypeError(
+                f"{function}: {name} has dtype {operand.dtype}, for which there are no kernels; "
+                "convert it to float32"
+            )
     common = _tensors.promoted(*tensors.values())
     x, kernel = tensors["x"], tensors["weight" if transposed else "kernel"]
     bias_shape = tuple(tensors["bias"].shape) if "bias" in tensors else None
