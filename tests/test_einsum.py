@@ -318,6 +318,38 @@ def test_array_likes_and_other_types() -> None:
             np.testing.assert_array_equal(actual, expected)
 
 
+def test_what_is_computed_on_the_way_has_the_type_of_the_result() -> None:
+    signs, bytes_, halves = (
+        np.ones((3, 3), bool),
+        np.full((3, 3), 100, np.int8),
+        np.full(9, 6e4, "e"),
+    )
+    cases: list[tuple[Any, ...]] = [
+        ("ab,->", signs, 2),
+        ("ab,c->c", bytes_, np.ones(2, np.int64)),
+        ("ab,ab,ab->a", bytes_, bytes_, np.ones((3, 3))),
+        ("a,->", halves, np.float32(1)),
+    ]
+    for subscripts, *operands in cases:
+        expected = np.einsum(subscripts, *operands)
+        assert_same_bits(hotloops.einsum(subscripts, *operands), expected)
+        assert_same_bits(naive.einsum(subscripts, *operands), expected)
+        out = np.empty_like(expected)
+        np.testing.assert_array_equal(hotloops.einsum(subscripts, *operands, out=out), expected)
+
+
+@pytest.mark.parametrize("twins", [hotloops, naive])
+@pytest.mark.parametrize("subscripts", ["i,i->", "i->", "ij,j", "ij,jk->k", "ii,i->i", "i,i,i"])
+def test_objects_are_numpys(twins: Any, subscripts: str) -> None:
+    shapes = [(3,) * len(term) for term in subscripts.split("->")[0].split(",")]
+    operands = [
+        np.arange(2.0, 2 + np.prod(shape)).reshape(shape).astype(object) for shape in shapes
+    ]
+    actual, expected = twins.einsum(subscripts, *operands), np.einsum(subscripts, *operands)
+    assert type(actual) is type(expected)
+    np.testing.assert_array_equal(actual, expected)
+
+
 def test_views_are_returned_where_there_is_nothing_to_compute() -> None:
     x = normal(1, (5, 5), np.float64)
     for subscripts in ("ij->ji", "ii->i", "ij"):
@@ -411,6 +443,11 @@ def test_other_errors() -> None:
     a, b = np.ones((2, 3)), np.ones((3, 4))
     with pytest.raises(ValueError, match=r"einsum: out has shape \(4, 2\) but the result has"):
         hotloops.einsum("ij,jk", a, b, out=np.ones((4, 2)))
+    for twin in hotloops, naive:
+        with pytest.raises(
+            ValueError, match=r"einsum: out has shape \(1, 2, 4\) but the result has"
+        ):
+            twin.einsum("ij,jk", a, b, out=np.ones((1, 2, 4)))
     with pytest.raises(TypeError, match="einsum: out has dtype int64"):
         hotloops.einsum("ij,jk", a, b, out=np.ones((2, 4), np.int64))
     with pytest.raises(ValueError, match="einsum: subscript 60 is not from 0 to 51"):

@@ -182,6 +182,40 @@ def test_scalars_are_as_numpy_has_them(code: str, scalar: Any) -> None:
         np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.parametrize("operands", [(2**63, 1), (2**63, True), (2**70, 1.5), (2**70, 1)])
+def test_two_scalars_are_as_numpy_has_them(operands: tuple[Any, Any]) -> None:
+    for function, reference in BINARY.items():
+        try:
+            expected = reference(*operands)
+        except OverflowError:
+            with pytest.raises(OverflowError):
+                getattr(hotloops, function)(*operands)
+            continue
+        actual = getattr(hotloops, function)(*operands)
+        assert type(actual) is type(expected)
+        assert actual == expected
+
+
+@pytest.mark.parametrize("with_out", [False, True])
+def test_dates_and_times_are_numpys(with_out: bool) -> None:
+    dates = np.array(["2020-01-01", "2020-03-01"], "M8[D]")
+    days = np.array([1, 2], "m8[D]")
+    for function, a, b in [
+        ("subtract", dates, dates[::-1]),
+        ("subtract", dates, 1),
+        ("subtract", dates, days),
+        ("add", days, dates),
+        ("multiply", 2.5, days),
+        ("multiply", np.float32(2), days),
+        ("greater", dates, dates[:1]),
+    ]:
+        expected = BINARY[function](a, b)
+        out = np.empty_like(expected) if with_out else None
+        actual = getattr(hotloops, function)(a, b, out=out)
+        assert actual.dtype == expected.dtype
+        np.testing.assert_array_equal(actual, expected)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("code", ["f", "d", "i", "e", "h", "?"])
 def test_out_is_cast_as_numpy_casts(code: str, layout: str) -> None:

@@ -327,6 +327,46 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         "Adam: epsilon is 0 but must be above 0",
         lambda: nn.Adam(epsilon=0),
     ),
+    "units that are no integer": (
+        TypeError,
+        "Dense: units is 2.5 but must be an integer",
+        lambda: nn.Dense(2.5),  # type: ignore[arg-type]
+    ),
+    "input_dim": (
+        ValueError,
+        "Dense: input_dim is -1 but must be at least 1",
+        lambda: nn.Dense(2, input_dim=-1),
+    ),
+    "input_dim of build": (
+        ValueError,
+        "build: input_dim is 0 but must be at least 1",
+        lambda: nn.Sequential([nn.Dense(2)]).build(0),
+    ),
+    "epochs that are no integer": (
+        TypeError,
+        "fit: epochs is 1.5 but must be an integer",
+        lambda: compiled().fit([[0, 1]], [1], epochs=1.5),  # type: ignore[arg-type]
+    ),
+    "batch_size that is no integer": (
+        TypeError,
+        "fit: batch_size is '2' but must be an integer",
+        lambda: compiled().fit([[0, 1]], [1], batch_size="2"),  # type: ignore[arg-type]
+    ),
+    "batch_size of predict that is no integer": (
+        TypeError,
+        "predict: batch_size is 2.5 but must be an integer",
+        lambda: compiled().predict([[0, 1]], batch_size=2.5),  # type: ignore[arg-type]
+    ),
+    "validation_data": (
+        TypeError,
+        r"fit: validation_data is a ndarray but must be a pair \(x, y\)",
+        lambda: compiled().fit([[0, 1]], [1], validation_data=np.ones((4, 2))),  # type: ignore[arg-type]
+    ),
+    "iterations": (
+        ValueError,
+        "fit: iterations is -1 but must be at least 0",
+        lambda: nn.Neuron().fit([[0, 1, 1]], [1], iterations=-1),
+    ),
 }
 
 
@@ -457,6 +497,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(path, weights=np.zeros(3))
     with pytest.raises(ValueError, match="it has no 'model'"):
         nn.Sequential.load(path)
+    with pytest.raises(ValueError, match=r"load: .*test_nn\.py is not a file that save"):
+        nn.Sequential.load(__file__)
+    with pytest.raises(FileNotFoundError):
+        nn.Sequential.load(tmp_path / "none.npz")
     np.savez(path, model=np.array(json.dumps({"format": 99})))
     with pytest.raises(ValueError, match="has format 99 but this version reads 1 only"):
         nn.Sequential.load(path)

@@ -99,6 +99,14 @@ def test_dtype(dtype: np.dtype[Any], wanted: str) -> None:
     assert_as_numpy(a, b, dtype=np.dtype(wanted), out=np.empty((3, 5), dtype))
 
 
+def test_dtype_has_no_byte_order() -> None:
+    a = small_integers(1, (3, 3), np.float32)
+    for x in a, a.astype(np.int64), a.astype(">f4"):
+        assert_as_numpy(x, x, dtype=">f4")
+    with pytest.raises(TypeError, match="no product of dtype >f4"):
+        hotloops.matmul(a, hotloops.pack(a), dtype=">f4")
+
+
 def test_dtype_is_the_type_of_the_sums() -> None:
     a, b = normal(1, (20, 300), np.float32), normal(2, (300, 20), np.float32)
     c = hotloops.matmul(a, b, dtype=np.float64)

@@ -253,6 +253,12 @@ def test_refusals(error: type[Exception], match: str, call: Any) -> None:
         call()
 
 
+@pytest.mark.parametrize("code", [*"bBhiIlLqQ"])
+def test_every_name_of_an_integer_type(code: str) -> None:
+    a, b = small_integers(1, (3, 4), code), small_integers(2, (4, 5), code)
+    assert_same_bits(hotloops.matmul(a, hotloops.pack(b)), np.matmul(a, b))
+
+
 @pytest.mark.skipif(len(hotloops.isas()) < 2, reason="only one ISA here")
 def test_another_isa_is_refused() -> None:
     packed = hotloops.pack(ones(3, 5))

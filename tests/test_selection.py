@@ -115,6 +115,23 @@ def test_use_isa_in_a_with_statement() -> None:
     assert hotloops.isa() == before
 
 
+def test_use_isa_in_a_with_statement_again() -> None:
+    best, before = hotloops.isas()[0], hotloops.isa()
+    context = hotloops.use_isa("baseline")
+    for _ in range(2):
+        with context:
+            assert hotloops.isa() == "baseline"
+            with context:
+                assert hotloops.isa() == "baseline"
+            assert hotloops.isa() == "baseline"
+        assert hotloops.isa() == before
+    context = hotloops.use_isa("baseline")
+    hotloops.use_isa(best)
+    with context:
+        assert hotloops.isa() == "baseline"
+    assert hotloops.isa() == before
+
+
 def test_use_isa_as_a_call() -> None:
     before = hotloops.isa()
     for name in hotloops.isas():

@@ -181,6 +181,71 @@ assert "ml_dtypes" not in sys.modules
     run_python(program)
 
 
+def right_operands() -> dict[str, Callable[..., Any]]:
+    """Return products of a tensor of shape (2, 3), of 1 x 3 = 3, by every kind of right operand."""
+    right = torch.ones(3, 4)
+    halves = right.bfloat16()
+    packed = hotloops.pack(halves)
+    return {
+        "matmul": lambda x, **out: hotloops.matmul(x, halves, **out),
+        "dense": lambda x, **out: hotloops.dense(x, halves, **out),
+        "softmax": lambda x, **out: 12 * hotloops.dense(x, halves, activation="softmax", **out),
+        "mixed": lambda x, **out: hotloops.matmul(x, right, **out),
+        "mixed dense": lambda x, **out: hotloops.dense(x, right, **out),
+        "einsum": lambda x, **out: hotloops.einsum("ij,jk", x, halves, **out),
+        "packed": lambda x, **out: hotloops.matmul(x, packed, **out),
+        "packed dense": lambda x, **out: hotloops.dense(x, packed, **out),
+        "naive": lambda x, **out: hotloops.naive.matmul(x, halves, **out),
+    }
+
+
+@pytest.mark.parametrize("by", right_operands())
+def test_out_for_a_product_of_bfloat16(by: str) -> None:
+    x, product = torch.ones(2, 3, dtype=torch.bfloat16), right_operands()[by]
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        assert (product(x, out=torch.empty(2, 4, dtype=dtype)) == 3).all()
+    for dtype in (torch.int64, torch.bool):
+        out = torch.zeros(2, 4, dtype=dtype)
+        with pytest.raises(TypeError, match=r"out has dtype .*, to which the result's"):
+            product(x, out=out)
+        assert not out.any()
+    with pytest.raises(ValueError, match=r"out has shape \(2, 3\) but the result has shape"):
+        product(x, out=torch.empty(2, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bfloat16"])
+def test_an_out_of_bfloat16(dtype: str) -> None:
+    a, b = (integers(seed, shape, dtype) for seed, shape in enumerate([(5, 7), (7, 6)]))
+    products: list[Callable[[Any], Any]] = [
+        lambda out: hotloops.matmul(a, b, out=out),
+        lambda out: hotloops.dense(a, b, out=out),
+        lambda out: hotloops.einsum("ij,jk", a, b, out=out),
+        lambda out: hotloops.naive.matmul(a, b, out=out),
+        lambda out: hotloops.matmul(a, hotloops.pack(b), out=out),
+    ]
+    if dtype != "int64":
+        products.append(lambda out: hotloops.dense(a, hotloops.pack(b), out=out))
+    for product in products:
+        out = torch.empty(5, 6, dtype=torch.bfloat16)
+        assert product(out) is out
+        assert torch.equal(out, expected(a, b, a.dtype).to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_layers_of_types_that_have_none(dtype: Any) -> None:
+    x = torch.ones(2, 2)
+    for operands in ((x.to(dtype), x), (x, x.to(dtype)), (x.to(dtype), x.to(dtype))):
+        for layer in hotloops.dense, hotloops.linear:
+            with pytest.raises(TypeError, match=r"has dtype torch\.float8.*no kernels; convert it"):
+                layer(*operands)
+
+
+def test_bfloat16_by_what_was_packed_as_another_type() -> None:
+    a, packed = torch.ones(2, 3, dtype=torch.bfloat16), hotloops.pack(torch.ones(3, 4))
+    with pytest.raises(TypeError, match=r"bfloat16 and b was packed with float32.*; convert a"):
+        hotloops.matmul(a, packed)
+
+
 @each_complex
 def test_out_that_is_not_in_memory_is_refused(dtype: str) -> None:
     a, b = complex_operands(dtype)

@@ -30,12 +30,16 @@ PRODUCT_DTYPES = (
 
 
 def dtype_name(dtype: Any) -> str:
-    """Return NumPy's name of a dtype of NumPy or torch, or of one by that name."""
+    """Return NumPy's name of a dtype of NumPy or torch, or of one by that name.
+
+    Of a foreign byte order it is another name than that of the native one.
+    """
     if isinstance(dtype, str) and dtype in PRODUCT_DTYPES:
         return dtype  # NumPy knows bfloat16 only once ml_dtypes has been imported
     if type(dtype).__module__ == "torch":
         return str(dtype).removeprefix("torch.")
-    return str(np.dtype(dtype).name)
+    dtype = np.dtype(dtype)
+    return str(dtype.name if dtype.isnative else dtype.str)
 
 
 def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
@@ -54,7 +58,7 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
         return _numpy_matmul(a, b, out, dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     castable = all(np.can_cast(array.dtype, result_dtype, "same_kind") for array in (a, b))
-    if result_dtype.name not in PRODUCT_DTYPES or not castable:
+    if dtype_name(result_dtype) not in PRODUCT_DTYPES or not castable:
         return _numpy_matmul(a, b, out, dtype)
     check_out("matmul", out, shape, result_dtype, (a.ndim > 1) + (b.ndim > 1))
     # As they are, if there are kernels that sum such operands in the result's type.
@@ -70,20 +74,21 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
 def _matmul_packed(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     """Multiply by a packed matrix what needs a conversion that does not change its values."""
     if _tensors.has_tensor(a, out):
-        (a,) = _tensors.as_arrays("matmul", {"a": a}, out)
-        result = _matmul_packed(a, b, _tensors.out_array(out), dtype, precision)
-        return _tensors.result_tensor(result, out)
-    a, out = np.asarray(a), unwrapped(out)
+        (array,) = _tensors.as_arrays("matmul", {"a": a}, out)
+        target = _tensors.out_array(out)
+        if _are_arrays(array, target):
+            result = _matmul_packed(array, b, target, dtype, precision)
+            return _tensors.result_tensor(result, out)
+        a = a.detach().resolve_conj().resolve_neg()
+    else:
+        a, out = np.asarray(a), unwrapped(out)
+        a = prepared(a, a.dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     name = b.dtype_name if dtype is None else dtype_name(dtype)
-    check_out("matmul", out, shape, np.dtype(name), (a.ndim > 1) + 1)
-    compute = partial(
-        _matmul_core,
-        prepared(a, a.dtype),
-        b,
-        precision=precision,
-        name=None if dtype is None else name,
-    )
+    if name in PRODUCT_DTYPES:
+        check_out("matmul", out, shape, name, (a.ndim > 1) + 1)
+    wanted = None if dtype is None else name
+    compute = partial(_matmul_core, a, b, precision=precision, name=wanted)
     result = _into(out, compute)
     if result is NotImplemented:
         raise TypeError(
@@ -104,14 +109,17 @@ def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
 
 def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     a, b = _tensors.as_arrays("matmul", {"a": a, "b": b}, out)
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        result = matmul(a, b, _tensors.out_array(out), _tensors.numpy_dtype(dtype), precision)
+    target = _tensors.out_array(out)
+    if _are_arrays(a, b, target):
+        result = matmul(a, b, target, _tensors.numpy_dtype(dtype), precision)
         return _tensors.result_tensor(result, out)
     # bfloat16, which NumPy lacks.
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
-    common = _tensors.promoted(a, b) if dtype is None else dtype
-    name = dtype_name(common)
+    name = dtype_name(_tensors.promoted(a, b) if dtype is None else dtype)
+    common = _tensors.torch_dtype(name)
+    shape = _core.matmul_shape(tuple(a.shape), tuple(b.shape))
+    check_out("matmul", out, shape, name, (a.ndim > 1) + (b.ndim > 1))
     for operands in ((a, b), (a.to(common), b.to(common))):
         result = _core.matmul(*operands, None, name, precision)
         if result is not NotImplemented:
@@ -207,7 +215,9 @@ def _dense_packed(
     if tensors:
         arrays = dict(zip(arrays, _tensors.as_arrays(function, arrays, out), strict=True))
     for other, array in arrays.items():
-        arrays[other] = array = array if _tensors.is_tensor(array) else np.asarray(array)
+        if not _tensors.is_tensor(array):
+            array = np.asarray(array)
+            arrays[other] = array = prepared(array, array.dtype)
         dtype = dtype_name(array.dtype)
         if dtype != packed.dtype_name or dtype not in _REAL_DTYPES | _COMPLEX_DTYPES:
             raise TypeError(
@@ -219,11 +229,13 @@ def _dense_packed(
     check_residual(function, arrays.get("residual"), shape)
     bias, residual = (_contiguous(arrays.get(o), x.dtype) for o in ("bias", "residual"))
     last = function == "linear", precision
-    if _tensors.is_tensor(x):
-        return _dense_core(x, packed, bias, activation, residual, out, *last)
     target = _tensors.out_array(out) if tensors else unwrapped(out)
+    if tensors and not _are_arrays(x, target):
+        check_out(function, out, shape, dtype_name(x.dtype), 1)
+        as_tensor = _tensors.torch_module().as_tensor
+        x, bias, residual = (None if o is None else as_tensor(o) for o in (x, bias, residual))
+        return _dense_core(x, packed, bias, activation, residual, out, *last)
     check_out(function, target, shape, x.dtype, 1)
-    x = prepared(x, x.dtype)
     if x.dtype.name in _COMPLEX_DTYPES and activation is not None:
         activation_dtype(function, activation, x.dtype)
         sums = _core.matmul(x, packed, None, None, precision)
@@ -260,9 +272,9 @@ def _dense_tensors(
     given = {name: operand for name, operand in named.items() if operand is not None}
     operands = dict(zip(given, _tensors.as_arrays(function, given, out), strict=True))
     transposed = function == "linear"
-    if all(isinstance(operand, np.ndarray) for operand in operands.values()):
+    target = _tensors.out_array(out)
+    if _are_arrays(*operands.values(), target):
         x, kernel, bias, residual = (operands.get(name) for name in named)
-        target = _tensors.out_array(out)
         result = dense(
             x,
             kernel,
@@ -277,7 +289,18 @@ def _dense_tensors(
     # bfloat16, which NumPy lacks.
     torch = _tensors.torch_module()
     tensors = {name: torch.as_tensor(operand) for name, operand in operands.items()}
+    for name, operand in operands.items():
+        if _tensors.is_tensor(operand) and operand.dtype is not torch.bfloat16:
+            raise TypeError(
+                f"{function}: {name} has dtype {operand.dtype}, for which there are no kernels; "
+                "convert it to float32"
+            )
     common = _tensors.promoted(*tensors.values())
+    x, kernel = tensors["x"], tensors["weight" if transposed else "kernel"]
+    bias_shape = tuple(tensors["bias"].shape) if "bias" in tensors else None
+    shape = _core.dense_shape(tuple(x.shape), tuple(kernel.shape), bias_shape, transposed)
+    check_residual(function, tensors.get("residual"), shape)
+    check_out(function, out, shape, dtype_name(common), 1)
     if dtype_name(common) not in _HALF_DTYPES:
         wide = {name: tensor.to(common) for name, tensor in tensors.items()}
         x, kernel, bias, residual = (wide.get(name) for name in named)
@@ -285,11 +308,8 @@ def _dense_tensors(
             x, kernel, bias, activation, residual, None, transposed=transposed, precision=precision
         )
         return _tensors.written(result, out)
-    x, kernel = tensors["x"].to(common), tensors["weight" if transposed else "kernel"].to(common)
     bias, residual = (_contiguous(tensors.get(name), common) for name in ("bias", "residual"))
-    bias_shape = None if bias is None else bias.shape
-    shape = _core.dense_shape(x.shape, kernel.shape, bias_shape, transposed)
-    check_residual(function, residual, shape)
+    x, kernel = x.to(common), kernel.to(common)
     return _dense_core(x, kernel, bias, activation, residual, out, transposed, precision)
 
 
@@ -303,7 +323,7 @@ def check_residual(function: str, residual: Any, shape: tuple[int, ...]) -> None
 
 
 def check_out(
-    function: str, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], core_ndim: int
+    function: str, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any] | str, core_ndim: int
 ) -> None:
     """Refuse, before any work, an `out` that the result cannot be written to.
 
@@ -312,12 +332,16 @@ def check_out(
     """
     if out is None:
         return
-    if not isinstance(out, np.ndarray):
+    if not _tensors.is_tensor(out) and not isinstance(out, np.ndarray):
         raise TypeError(f"{function}: out is a {type(out).__name__} but must be a numpy.ndarray")
+    out_shape = tuple(out.shape)
     batch, core = shape[: len(shape) - core_ndim], shape[len(shape) - core_ndim :]
-    out_batch, out_core = out.shape[: out.ndim - core_ndim], out.shape[out.ndim - core_ndim :]
+    out_batch, out_core = out_shape[: out.ndim - core_ndim], out_shape[out.ndim - core_ndim :]
     if out_core != core or not _stretches(batch, out_batch):
-        raise ValueError(f"{function}: out has shape {out.shape} but the result has shape {shape}")
+        raise ValueError(f"{function}: out has shape {out_shape} but the result has shape {shape}")
+    if _tensors.is_tensor(out):
+        _tensors.check_cast(function, _tensors.torch_dtype(dtype), out)
+        return
     if not out.flags.writeable:
         raise ValueError(f"{function}: out is read-only but must be writeable")
     if not np.can_cast(dtype, out.dtype, "same_kind"):
@@ -332,6 +356,10 @@ def _stretches(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(shape, to) == to
     except ValueError:
         return False
+
+
+def _are_arrays(*operands: Any) -> bool:
+    return all(operand is None or isinstance(operand, np.ndarray) for operand in operands)
 
 
 def unwrapped(out: Any) -> Any:
@@ -355,6 +383,8 @@ def has_own_semantics(*operands: Any) -> bool:
 def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind in "iu":  # C has several types of one size, and the core knows NumPy's name
+        array = array.view(array.dtype.name)
     on_grid = all(stride % array.itemsize == 0 for stride in array.strides)
     return array if array.flags.aligned and on_grid else array.copy()
 

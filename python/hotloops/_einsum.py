@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hotloops import _array_likes, _core, _tensors
-from hotloops._einsum_program import program, remember, run
-from hotloops._einsum_subscripts import Shape, split_arguments
+from hotloops._einsum_program import Program, program, remember, run
+from hotloops._einsum_subscripts import Shape, check_out_shape, split_arguments
 
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True) -> Any:
@@ -98,12 +98,18 @@ def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any
         arrays = [operand.detach() for operand in operands]
     else:
         arrays = [np.asanyarray(operand) for operand in operands]
-    shapes = tuple([array.shape for array in arrays])
-    strides = tuple([array.stride() if tensors else array.strides for array in arrays])
     path = tuple(optimize) if isinstance(optimize, list) else optimize
-    planned = program(text, shapes, strides, path)
+    planned = _program(text, arrays, path, tensors)
     if out is not None:
         _check_out(out, planned.problem.shape, arrays)
+    if any(array.dtype == object for array in arrays):
+        # In one loop: the steps of NumPy's paths, too, stumble over Python's numbers.
+        return np.einsum(text, *arrays, out=out)
+    if len(planned.steps) > 1 and len({array.dtype for array in arrays}) > 1:
+        # Sums and products on the way are of the result's type, as the last one.
+        arrays = _promoted(arrays, tensors)
+        planned = _program(text, arrays, path, tensors)
+    if out is not None:
         run(planned, arrays, _tensors.detached(out), tensors)
         return out
     remember(planned, text, tuple(arrays), optimize)
@@ -113,11 +119,21 @@ def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any
     return result if is_new else result[()]
 
 
+def _program(text: str, arrays: list[Any], path: Any, tensors: bool) -> Program:
+    shapes = tuple([array.shape for array in arrays])
+    strides = tuple([array.stride() if tensors else array.strides for array in arrays])
+    return program(text, shapes, strides, path)
+
+
+def _promoted(arrays: list[Any], tensors: bool) -> list[Any]:
+    if tensors:
+        return [array.to(_tensors.promoted(*arrays)) for array in arrays]
+    return [array.astype(np.result_type(*arrays), copy=False) for array in arrays]
+
+
 def _check_out(out: Any, shape: Shape, arrays: list[Any]) -> None:
-    if not _tensors.is_tensor(out):
-        dtype = np.result_type(*arrays)
-        _array_likes.check_out("einsum", out, shape, dtype, len(shape))
-    elif tuple(out.shape) != shape:
-        raise ValueError(
-            f"einsum: out has shape {tuple(out.shape)} but the result has shape {shape}"
-        )
+    check_out_shape(out, shape)
+    if _tensors.is_tensor(out):
+        _tensors.check_cast("einsum", _tensors.promoted(*arrays), out)
+    else:
+        _array_likes.check_out("einsum", out, shape, np.result_type(*arrays), len(shape))

@@ -65,6 +65,14 @@ class Problem:
     steps: tuple[Step, ...]
 
 
+def check_out_shape(out: Any, shape: Shape) -> None:
+    """Refuse an `out` of another shape than the result's: no dimensions are a batch's here."""
+    if hasattr(out, "shape") and tuple(out.shape) != shape:
+        raise ValueError(
+            f"einsum: out has shape {tuple(out.shape)} but the result has shape {shape}"
+        )
+
+
 def split_arguments(subscripts: Any, operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Return the subscripts as one string, and the operands.
 

@@ -85,16 +85,30 @@ def apply(function: str, named: dict[str, Any], out: Any) -> Any:
     }
     shapes = [np.shape(operand) for operand in arrays.values()]
     shape = _core.broadcast_shape(function, list(named), shapes)
-    values = _VALUES.get(function, tuple(named))
-    if out is not None:
-        dtype = np.dtype(bool)
-        if function != "greater":
-            dtype = np.result_type(*(arrays[name] for name in values))
-        _array_likes.check_out(function, out, shape, dtype, 0)
-    for names in (values, _COMPARED.get(function, ())):
-        arrays |= _with_dtype({name: arrays[name] for name in names})
-    result = _call_core(function, arrays, out)
+    groups = [{name: arrays[name] for name in _VALUES.get(function, named)}]
+    if function in _COMPARED:
+        groups.append({name: arrays[name] for name in _COMPARED[function]})
+    result: Any = NotImplemented
+    if all(_are_numbers(*group.values()) for group in groups):
+        if out is not None:
+            is_bool = function == "greater"
+            dtype = np.dtype(bool) if is_bool else np.result_type(*groups[0].values())
+            _array_likes.check_out(function, out, shape, dtype, 0)
+        converted = dict(arrays)
+        for group in groups:
+            converted |= _with_dtype(group)
+        result = _call_core(function, converted, out)
+    # NumPy gets scalars as they were given: it has rules of its own for them.
     return _NUMPY[function](*arrays.values(), **options) if result is NotImplemented else result
+
+
+def _are_numbers(*operands: Any) -> bool:
+    """Tell whether all have one numeric dtype. Of others, as dates, only NumPy knows the result."""
+    try:
+        dtype = np.result_type(*operands)
+    except TypeError:
+        return False
+    return dtype.kind in "biufcO" or dtype.name in _array_likes.PRODUCT_DTYPES
 
 
 def _call_core(function: str, operands: dict[str, Any], out: Any) -> Any:
@@ -146,10 +160,6 @@ def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
     if result is NotImplemented:
         result = _torch(function)(*operands.values())
         if out is not None:
-            if not torch.can_cast(result.dtype, out.dtype):
-                raise TypeError(
-                    f"{function}: out has dtype {out.dtype}, to which the result's {result.dtype} "
-                    "cannot be cast"
-                )
+            _tensors.check_cast(function, result.dtype, out)
             return _tensors.written(result, out)
     return result if out is None else out

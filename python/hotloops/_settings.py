@@ -281,17 +281,23 @@ class use_isa:  # noqa: N801 - called as a function, or `with use_isa("avx2"):`
     """
 
     def __init__(self, name: str) -> None:
-        self._previous = _core.isa()
+        before = _core.isa()
         if name not in _core.isas():
             usable = ", ".join(repr(known) for known in _core.isas())
             raise ValueError(f"use_isa: name is {name!r} but this CPU can use {usable}")
         _core.use_isa(name)
+        self._name = name
+        self._before: str | None = before  # until the first `with`, which goes back there
+        self._previous: list[str] = []
 
     def __enter__(self) -> Self:
+        self._previous.append(self._before or _core.isa())
+        self._before = None
+        _core.use_isa(self._name)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _core.use_isa(self._previous)
+        _core.use_isa(self._previous.pop())
 
 
 def _config() -> dict[str, Any]:

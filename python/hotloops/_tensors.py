@@ -71,9 +71,25 @@ def _check_tensor(function: str, name: str, operand: Any) -> None:
         )
 
 
+def check_cast(function: str, dtype: Any, out: Any) -> None:
+    """Refuse an `out` of a lesser kind of numbers than a result of this dtype."""
+    if not torch_module().can_cast(dtype, out.dtype):
+        raise TypeError(
+            f"{function}: out has dtype {out.dtype}, to which the result's {dtype} cannot be cast"
+        )
+
+
 def out_array(out: Any) -> Any:
-    """Return the array on the memory of `out`, if there is one."""
-    return None if out is None else out.detach().numpy()
+    """Return the array on the memory of `out`, if there is one; a tensor if NumPy lacks its dtype.
+
+    `out` has to have passed `check_tensors`.
+    """
+    if out is None:
+        return None
+    try:
+        return out.detach().numpy()
+    except TypeError:
+        return out.detach()
 
 
 def detached(out: Any) -> Any:
@@ -100,6 +116,11 @@ def numpy_dtype(dtype: Any) -> Any:
     if isinstance(dtype, torch.dtype):
         return torch.empty(0, dtype=dtype).numpy().dtype
     return dtype
+
+
+def torch_dtype(name: Any) -> Any:
+    """Return torch's dtype of NumPy's name for it."""
+    return getattr(torch_module(), str(name))
 
 
 def promoted(*tensors: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hotloops._einsum_subscripts import solve, split_arguments
+from hotloops._einsum_subscripts import check_out_shape, solve, split_arguments
 from hotloops.naive._wrapping import as_arrays, rounded
 
 
@@ -47,11 +47,13 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
     for values in itertools.product(*(range(size) for size in problem.sizes.values())):
         place = dict(zip(letters, values, strict=True))
         factors = [
-            array[tuple(place[x] if n > 1 else 0 for x, n in zip(term, array.shape, strict=True))]
+            array.item(
+                tuple(place[x] if n > 1 else 0 for x, n in zip(term, array.shape, strict=True))
+            )
             for array, term in zip(arrays, problem.terms, strict=True)
         ]
-        product = math.prod(factor.item() for factor in factors)
-        totals[tuple(place[letter] for letter in problem.output)] += product
+        totals[tuple(place[letter] for letter in problem.output)] += math.prod(factors)
+    check_out_shape(out, problem.shape)
     dtype = np.result_type(*arrays)
     result = rounded(list(totals.values()), dtype, problem.shape)
     return finish(result, len(problem.shape))

@@ -40,10 +40,14 @@ def as_arrays(
     arrays = [x if isinstance(x, np.ndarray) else x.float().numpy() for x in tensors]
 
     def finish_tensor(result: NDArray[Any], core_ndim: int) -> Any:
-        if out is not None:
-            _written(function, _tensors.out_array(out), result, core_ndim)
+        target = _tensors.out_array(out)
+        if isinstance(target, np.ndarray):
+            _written(function, target, result, core_ndim)
             return out
         tensor = _tensors.result_tensor(result, None)
+        if out is not None:
+            _array_likes.check_out(function, out, result.shape, result.dtype, core_ndim)
+            return _tensors.written(tensor, out)
         return tensor.to(unknown[0]) if len(unknown) == len(arrays) else tensor
 
     return arrays, finish_tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ def save(path: str | os.PathLike[str], model: dict[str, Any], arrays: dict[str, 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Read what `save` has written."""
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and say how to load that
+        with Path(path).open("rb"):  # or there is none, or no permission
+            raise ValueError(f"load: {path} is not a file that save has written")
     with np.load(path, allow_pickle=False) as file:
         if "model" not in file:
             raise ValueError(f"load: {path} is not a file that save has written: it has no 'model'")

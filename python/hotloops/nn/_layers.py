@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from hotloops import _core
-from hotloops.nn import initializers
+from hotloops.nn import _samples, initializers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,15 +74,13 @@ class Dense:
         bias_initializer: str | initializers.Initializer = "zeros",
         input_dim: int | None = None,
     ) -> None:
-        if units < 1:
-            raise ValueError(f"Dense: units is {units} but must be at least 1")
         _core.check_activation("Dense", activation)
-        self.units = units
+        self.units = _samples.as_count("Dense", "units", units, 1)
         self.activation = activation
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        self.input_dim = input_dim
+        self.input_dim = _input_dim("Dense", input_dim)
         self.name: str | None = None  # until it is part of a model
         self._place: Place | None = None
 
@@ -156,7 +154,7 @@ class Activation:
             raise ValueError("Activation: activation is None but must be the name of one")
         _core.check_activation("Activation", activation)
         self.activation = activation
-        self.input_dim = input_dim
+        self.input_dim = _input_dim("Activation", input_dim)
         self.name: str | None = None  # until it is part of a model
 
     def count_params(self, inputs: int) -> int:  # noqa: ARG002
@@ -173,6 +171,10 @@ class Activation:
             Zero.
         """
         return 0
+
+
+def _input_dim(kind: str, input_dim: int | None) -> int | None:
+    return None if input_dim is None else _samples.as_count(kind, "input_dim", input_dim, 1)
 
 
 Layer = Dense | Activation

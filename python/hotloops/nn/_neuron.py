@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hotloops import _core, _operations
+from hotloops.nn import _samples
 
 Derivative = Literal["classic", "exact"]
 
@@ -87,6 +88,7 @@ class Neuron:
             )
         if targets.shape not in ((len(x),), (len(x), 1)):
             raise ValueError(f"fit: targets has shape {targets.shape} but ({len(x)},) is needed")
+        iterations = _samples.as_count("fit", "iterations", iterations, 0)
         classic = self.derivative == "classic"
         _core.train_neuron(x, targets, self.weights, iterations, classic)
 

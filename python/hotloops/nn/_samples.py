@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from hotloops.nn._layers import Array
+
+
+def as_count(function: str, name: str, value: Any, least: int) -> int:
+    """Return a whole number that is large enough."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {name} is {value!r} but must be an integer") from None
+    if count < least:
+        raise ValueError(f"{function}: {name} is {count} but must be at least {least}")
+    return count
+
+
+def as_pair(function: str, name: str, value: Any) -> tuple[Any, Any]:
+    """Return samples and what their outputs should be."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{function}: {name} is a {type(value).__name__} but must be a pair (x, y)")
+    return value[0], value[1]
 
 
 def as_inputs(function: str, name: str, x: Any, inputs: int | None, dtype: np.dtype[Any]) -> Array:

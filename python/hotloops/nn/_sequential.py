@@ -175,14 +175,13 @@ class Sequential(Stack):
             Of this call. It is also the model's `history`, up to a moment ago, when Ctrl-C ends the
             call; the weights are then those after a whole step.
         """
-        if epochs < 0:
-            raise ValueError(f"fit: epochs is {epochs} but must be at least 0")
+        epochs = _samples.as_count("fit", "epochs", epochs, 0)
         if verbose not in (0, 1, 2):
             raise ValueError(f"fit: verbose is {verbose!r} but must be 0, 1 or 2")
         training = self._training("fit", x, y, batch_size)
         validation = None
         if validation_data is not None:
-            x, y = validation_data
+            x, y = _samples.as_pair("fit", "validation_data", validation_data)
             validation = self._training("fit", x, y, batch_size, of="validation_data's ")
         self.history = history = History()
         one_by_one = verbose == 2 or validation is not None
@@ -214,7 +213,7 @@ class Sequential(Stack):
                 state,
                 epochs,
                 SECONDS_BETWEEN_REPORTS,
-                shuffle,
+                bool(shuffle),
             )
         finally:
             self._steps, self._shuffle_state = state.steps, state.shuffle
@@ -244,8 +243,7 @@ class Sequential(Stack):
         """Return the core's view of the layers, the loss and some samples."""
         if self.loss is None:
             raise RuntimeError(f"{function}: the model has no loss yet; compile it first")
-        if batch_size < 1:
-            raise ValueError(f"{function}: batch_size is {batch_size} but must be at least 1")
+        batch_size = _samples.as_count(function, "batch_size", batch_size, 1)
         x = self._inputs(function, x, of)
         if len(x) == 0:
             raise ValueError(f"{function}: {of}x has no samples")

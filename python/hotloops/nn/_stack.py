@@ -86,9 +86,11 @@ class Stack:
             return
         if not self._layers:
             raise RuntimeError("build: the model has no layers; add some first")
-        inputs = self._layers[0].input_dim or input_dim
+        inputs = self._layers[0].input_dim
+        inputs = input_dim if inputs is None else inputs
         if inputs is None:
             raise ValueError("build: input_dim is not known, neither from here nor the first layer")
+        inputs = _samples.as_count("build", "input_dim", inputs, 1)
         sizes = list(self._sizes(inputs))
         total = sum(layer.count_params(size) for layer, size in sizes)
         self._parameters = np.zeros(total, self.dtype)
@@ -136,10 +138,10 @@ class Stack:
             Of the model's dtype.
         """
         x = self._inputs("predict", x)
+        if batch_size is not None:
+            batch_size = _samples.as_count("predict", "batch_size", batch_size, 1)
         if batch_size is None or batch_size >= len(x):
             return self._outputs(x)
-        if batch_size < 1:
-            raise ValueError(f"predict: batch_size is {batch_size} but must be at least 1")
         return np.concatenate(
             [self._outputs(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         )

@@ -45,7 +45,8 @@ def linear(
 
     Notes
     -----
-    Once differentiable: gradients cannot be differentiated again. While torch records, 'gelu',
+    Once differentiable, in reverse mode: gradients cannot be differentiated again, and forward mode
+    (`torch.func.jvp`) takes the result for a constant. While torch records, 'gelu',
     'gelu_tanh' and 'silu' are a pass of their own, as their derivatives need what they are applied
     to. In eager mode torch's dispatcher is left out: it takes many times as long as a small layer.
 
