@@ -226,6 +226,21 @@ def test_threads_leave_the_panels_of_special_values(split: str, m: int) -> None:
             assert_same_bits(hotloops.matmul(a, b, precision=split), expected)
 
 
+def test_threads_leave_the_panels_of_special_columns(split: str) -> None:
+    # Columns are counted from where lines of the whole result begin, not from a share's.
+    m, k, n = 30, 300, 1000
+    a, b = normal(1, (m, k), np.float32), normal(2, (k, n), np.float32)
+    b[5, 25], b[7, 500] = np.inf, 1e-40
+    memory = np.empty(m * 1008 + 32, np.float32)
+    first = -memory.ctypes.data // 4 % 16 + 4
+    out = memory[first:][: m * 1008].reshape(m, 1008)[:, :n]
+    with hotloops.threads(1):
+        expected = hotloops.matmul(a, b, out, precision=split).copy()
+    for threads in (2, 3, 5):
+        with hotloops.threads(threads):
+            assert_same_bits(hotloops.matmul(a, b, out, precision=split), expected)
+
+
 def test_dense_layers(split: str) -> None:
     x, kernel = operands(normal)
     bias, residual = normal(3, SHAPE[2:], np.float32), normal(4, (SHAPE[0], SHAPE[2]), np.float32)
