@@ -15,11 +15,15 @@ namespace {
 
 #if defined(__x86_64__)
 const KernelSet* avx512_kernels() {
-  static const KernelSet kernels = [] {
+  static const KernelSet without_bf16 = [] {
     KernelSet set = avx512::kKernels;
     if (cpu_features().contains("avx512_vnni")) avx512vnni::set_integers(set);
-    if (cpu_features().contains("avx512_bf16")) avx512bf16::set_bf16(set);
     if (has_cheap_shuffles()) avx512zen::set_rows(set);
+    return set;
+  }();
+  static const KernelSet kernels = [] {
+    KernelSet set = without_bf16;
+    if (cpu_features().contains("avx512_bf16")) avx512bf16::set_bf16(set, without_bf16);
     return set;
   }();
   return &kernels;

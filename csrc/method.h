@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "dot_products.h"
 #include "in_place.h"
@@ -22,11 +23,11 @@ struct Method {
   std::int64_t bytes;  // of memory
   bool backwards;      // through a packed B
 
-  // For products of the shapes and strides that these arguments have.
-  Method(const Kernel& kernel, const MatmulArgs& args)
+  // For products of the shapes and strides that these arguments have; for `lead` see Plan.
+  Method(const Kernel& kernel, const MatmulArgs& args, std::optional<std::int64_t> lead = {})
       : dots(are_dot_products(kernel, args)),
         rest(dots || args.m < kLeastForExcess ? 0 : columns_left(kernel, args)),
-        plan(rest == 0 ? Plan(kernel, args) : Plan(kernel, without_last_columns(args, rest))),
+        plan(rest == 0 ? Plan(kernel, args, lead) : Plan(kernel, without_last_columns(args, rest))),
         short_rows(!dots && are_short_rows(kernel, args)),
         bytes(dots ? dot_products_bytes(kernel, args) : plan.bytes),
         backwards(!dots && args.packed_b.turn()) {

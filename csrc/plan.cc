@@ -90,7 +90,7 @@ std::int64_t tail_bytes(const Kernel& kernel) {
   return bytes;
 }
 
-Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
+Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args, std::optional<std::int64_t> the_lead)
     : kernel(&the_kernel),
       row_panels(ceil_div(args.m, the_kernel.mr)),
       height(args.m / row_panels),
@@ -119,7 +119,9 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args)
       !panels.always && !packed && b_in_rows &&
       (row_panels <= 2 || (b_in_lines && (b_close || row_panels <= kFewPanels)) || is_complex);
   b_kept = !b_in_place && !packed && row_panels > 1;
-  if (!packed && !args.narrows()) {
+  if (the_lead.has_value()) {
+    lead = *the_lead;
+  } else if (!packed && !args.narrows()) {
     const bool b_once = b_in_place && !b_close && !is_complex;
     lead = choose_lead(the_kernel, b_once ? args.b : args.c.as_const(), args.n, args.k);
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "blocking.h"
 #include "matmul.h"
@@ -46,7 +47,8 @@ struct Plan {
 
   bool few_tiles;  // at most kMostFewTiles, of operands as they are, over one block of k
 
-  Plan(const Kernel& kernel, const MatmulArgs& args);
+  // With a lead, unless it is to be chosen.
+  Plan(const Kernel& kernel, const MatmulArgs& args, std::optional<std::int64_t> lead = {});
 
   // Without a division, which would take a quarter of the time of a tile with a few values of k.
   [[nodiscard]] Range rows_of(std::int64_t panel) const {

@@ -1,6 +1,7 @@
 #include "shares.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "blocking.h"
 #include "workspace.h"
@@ -32,6 +33,12 @@ Range share_of_rows(const Plan& plan, std::int64_t m, std::int64_t shares, std::
   return {.begin = plan.rows_of(panels.begin).begin, .end = plan.rows_of(panels.end).begin};
 }
 
+// Likewise of columns: those that the tiles of a share are aligned to.
+std::optional<std::int64_t> lead_of_share(const Plan& plan, Range cols) {
+  if (!plan.kernel->panels.always) return {};
+  return cols.begin == 0 ? plan.lead : 0;
+}
+
 Rectangle rectangle_of(const Plan& plan, const MatmulArgs& args) {
   constexpr std::int64_t kLine = 64;
   const std::int64_t size = size_of(args.c_type(*plan.kernel));
@@ -55,7 +62,8 @@ Shares::Shares(const Method& method, const MatmulArgs& args, int threads) {
       Range cols = part(plan.lead + args.n, kernel.nr, grid.cols, j);
       cols = {.begin = std::max(cols.begin - plan.lead, std::int64_t{0}),
               .end = cols.end - plan.lead};
-      shares_.push_back({rows, cols, Method(kernel, part_of(kernel, args, rows, cols))});
+      const MatmulArgs share = part_of(kernel, args, rows, cols);
+      shares_.push_back({rows, cols, Method(kernel, share, lead_of_share(plan, cols))});
       shares_.back().method.backwards = method.backwards;
       apart_ = std::max(apart_, shares_.back().method.bytes + kThreadGap);
     }

@@ -7,7 +7,8 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -214,6 +215,18 @@ def test_a_precision_is_hotloops_own() -> None:
     assert reference.check(case("bf16"), arrays, np.zeros_like(result), "hotloops").problem
     for precision, library in (("bf16", "numpy"), ("bf16x3", "hotloops"), ("bf16x6", "hotloops")):
         assert reference.check(case(precision), arrays, result, library).problem is not None
+
+
+def test_pairs_have_no_peak_to_compare_with() -> None:
+    core = SimpleNamespace(
+        kernels=lambda: [{"isa": "avx512", "dtype": "float32_bf16", "mr": 14}],
+        fma_peak=lambda _dtype, _seconds: 1.0,
+    )
+    module: Any = SimpleNamespace(set_num_threads=int, isa=lambda: "avx512", _core=core)
+    subject = libraries.Hotloops(module, 1)
+    for precision, expected in ((None, 1.0), ("bf16x3", 1.0), ("bf16", None)):
+        case = product("x", (3, 4), (4, 5), precision=precision, dtype="float32")
+        assert subject.peak(case, "float32", 0.1) == expected
 
 
 def test_statements_of_types_and_precisions() -> None:

@@ -128,14 +128,18 @@ class Hotloops:
         """Measure the operations a second from registers that a case could have, on one thread.
 
         Those of tiles, divided by the products that precision takes, where there are any; else of
-        fused multiply-adds. None for types that have neither.
+        fused multiply-adds. None for types and precisions that have neither.
         """
         core = self.module._core
-        tiles = self.module.isa() == "amx"
+        isa = self.module.isa()
+        tiles = isa == "amx"
         if tiles and case.precision is not None:
             return float(core.tile_peak("bfloat16", seconds)) / PRODUCTS[case.precision]
         if tiles and dtype in ("bfloat16", "int8"):
             return float(core.tile_peak(dtype, seconds))
+        pairs = {"isa": isa, "dtype": f"float32_{case.precision}"}
+        if any(pairs.items() <= kernel.items() for kernel in core.kernels()):
+            return None
         dtype = PARTS.get(dtype, dtype)
         return float(core.fma_peak(dtype, seconds)) if dtype in VECTOR_DTYPES else None
 

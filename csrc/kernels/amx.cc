@@ -38,19 +38,18 @@ constexpr bool commutes() {
   }
 }
 
-// Tiles in place of AVX-512's `arithmetic` (or of f32, for a way to multiply float32 that AVX-512
-// has not). A few rows are left to it, which are limited by reading B, unless break_even is 0:
-// where tiles are as good at that, as for bytes; and where it matters to the bits which of the two
-// multiplies, so that a row of half types has the same ones alone.
+// Tiles in place of AVX-512's `arithmetic`, or of f32, for ways to multiply float32. A few rows are
+// left to it, which are limited by reading B, unless break_even is 0: where tiles are as good at
+// that, as for bytes; and where it matters to the bits which of the two multiplies, so that a row
+// of half types has the same ones alone.
 template <template <class> class Kernels, class Scheme>
 void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
                 int64_t break_even) {
   using K = Kernels<Scheme>;
   using Form = typename Scheme::Form;
   using Panels = TilePanels<Form>;
-  const auto& own = avx512.matmul[static_cast<int>(arithmetic)];
-  const auto& plain =
-      own[0].choose != nullptr ? own : avx512.matmul[static_cast<int>(Arithmetic::f32)];
+  constexpr bool kOfFloats = Form::kType == ElementType::f32;
+  const auto& plain = avx512.matmul[static_cast<int>(kOfFloats ? Arithmetic::f32 : arithmetic)];
   constexpr bool kMayNotSuit = requires { Form::suit; };
   constexpr int64_t kc = block_of_k<Form>();
   auto& kernels = set.matmul[static_cast<int>(arithmetic)];

@@ -6,7 +6,9 @@
 namespace hotloops::avx512vnni {
 
 void set_integers(KernelSet& set) {
-  IntegerKernels<64, 8>::set_all(set);
+  using Pairs = IntegerKernels<64, 8>;
+  Pairs::set_tiles_of_shorts(set);
+  Pairs::set_rows(set);
   ByteKernels::set_all(set);
 }
 

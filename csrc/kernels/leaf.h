@@ -98,17 +98,31 @@ struct Shapes {
   }
 };
 
-// Products of integers of 8 and 16 bits.
+// Products of integers of 8 and 16 bits: tiles of pairs, and single rows. Apart, so that a leaf
+// with other tiles need not compile these.
 template <int Bytes, int Mr>
 class IntegerKernels {
  public:
-  static constexpr void set_all(KernelSet& set) {
+  static constexpr void set_tiles_of_shorts(KernelSet& set) {
     using enum ElementType;
-    set_one<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
-    set_one<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
-    set_one<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
-    set_one<int8_t, i8, uint8_t, u8>(set, Arithmetic::i8u8);
-    set_one<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
+    set_tiles<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
+  }
+
+  static constexpr void set_tiles_of_bytes(KernelSet& set) {
+    using enum ElementType;
+    set_tiles<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
+    set_tiles<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
+    set_tiles<int8_t, i8, uint8_t, u8>(set, Arithmetic::i8u8);
+    set_tiles<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
+  }
+
+  static constexpr void set_rows(KernelSet& set) {
+    using enum ElementType;
+    set_row<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
+    set_row<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
+    set_row<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
+    set_row<int8_t, i8, uint8_t, u8>(set, Arithmetic::i8u8);
+    set_row<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
   }
 
  private:
@@ -116,12 +130,17 @@ class IntegerKernels {
   using Tiles = TileKernel<Pairs, Mr, 2, false>;
 
   template <class A, ElementType AType, class B, ElementType BType>
-  static constexpr void set_one(KernelSet& set, Arithmetic arithmetic) {
+  static constexpr void set_tiles(KernelSet& set, Arithmetic arithmetic) {
     using Panels = PairPanels<Tiles, A, AType, B, BType>;
     Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
     kernels[0] = kernels[1] = make_kernel<Pairs, Tiles, Panels>(set.isa, arithmetic, AType, BType);
-    kernels[2] = make_row_kernel<IntegerRow<Pairs, A, AType, B, BType>>(set.isa, arithmetic,
-                                                                        &kIntegerDots<Pairs, A, B>);
+  }
+
+  template <class A, ElementType AType, class B, ElementType BType>
+  static constexpr void set_row(KernelSet& set, Arithmetic arithmetic) {
+    set.matmul[static_cast<int>(arithmetic)][2] =
+        make_row_kernel<IntegerRow<Pairs, A, AType, B, BType>>(set.isa, arithmetic,
+                                                               &kIntegerDots<Pairs, A, B>);
   }
 };
 
@@ -172,7 +191,10 @@ constexpr KernelSet make_kernel_set(Isa isa) {
   Longs::set_plain(set, Arithmetic::i64);
   Floats::template set_widened<BF16, bf16, BF16, bf16>(set, Arithmetic::bf16);
   Floats::template set_widened<F16, f16, F16, f16>(set, Arithmetic::f16);
-  IntegerKernels<Bytes, kIntMr>::set_all(set);
+  using SmallInts = IntegerKernels<Bytes, kIntMr>;
+  SmallInts::set_tiles_of_shorts(set);
+  SmallInts::set_tiles_of_bytes(set);
+  SmallInts::set_rows(set);
   Floats::set_complex(set, Arithmetic::c64);
   Doubles::set_complex(set, Arithmetic::c128);
   set_element_kernels<Bytes>(set.elements);

@@ -23,8 +23,9 @@ namespace avx512vnni {
 void set_integers(KernelSet& set);
 }  // namespace avx512vnni
 namespace avx512bf16 {
-// Products of bfloat16 by AVX512-BF16, in place of AVX-512's.
-void set_bf16(KernelSet& set);
+// Products of bfloat16 by AVX512-BF16, in place of AVX-512's, and of float32 rounded to it.
+// `avx512` outlives `set`.
+void set_bf16(KernelSet& set, const KernelSet& avx512);
 }  // namespace avx512bf16
 namespace avx512zen {
 // Products of a row, and of what lies along k, where shuffles are cheap and loads are not, in place

@@ -168,8 +168,8 @@ class Microkernel {
     const int64_t c_stride = tile.c_stride * static_cast<int64_t>(sizeof(T));
     if constexpr (S::kFlip != 0) {
       if (kc > 0) start(static_cast<const T*>(tile.a), b, last, acc);
-      b += PanelNr;
     }
+    if constexpr (S::kHead) b += PanelNr;
 
     // A row of C is fetched every kStep values of k. It will be needed some thousand cycles from
     // now, and the hardware cannot guess it: the rows are too far apart. All rows at once, at the

@@ -18,6 +18,7 @@ namespace hotloops::HOTLOOPS_ISA {
 template <bool BSigned>
 struct QuadSimd : Simd<uint32_t, 64> {
   static constexpr int kDepth = 4;
+  static constexpr bool kHead = true;
   static constexpr uint32_t kFlip = 0x80808080;
 
   HOTLOOPS_INLINE static V multiply_add(V a, V b, V sums) {
@@ -29,7 +30,7 @@ struct QuadSimd : Simd<uint32_t, 64> {
 
 template <bool ASigned, bool BSigned>
 struct Quads {
-  using T = uint8_t;
+  using Reader = AsTheyAre<uint8_t>;
   using S = QuadSimd<BSigned>;
   static constexpr ElementType kType = ElementType::u8;
   static constexpr int64_t kKc = S::kDepth * hotloops::kKc;  // integers are exact in any order

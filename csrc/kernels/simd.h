@@ -78,8 +78,10 @@ struct Simd {
   typedef T Unaligned __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
 
   static constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
-  static constexpr int kDepth = 1;      // values of k in an element: see PairSimd
-  static constexpr uint32_t kFlip = 0;  // see words.h
+  static constexpr int kDepth = 1;  // values of k in an element: see PairSimd
+  // See words.h.
+  static constexpr bool kHead = false;
+  static constexpr uint32_t kFlip = 0;
 
   HOTLOOPS_INLINE static V load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
   HOTLOOPS_INLINE static void store(T* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }

@@ -16,6 +16,7 @@
 
 #include "kernel.h"
 #include "kernels/elements.h"
+#include "kernels/magnitudes.h"
 #include "kernels/simd.h"
 #include "kernels/tile_panels.h"
 
@@ -33,8 +34,7 @@ class SplitForm {
   static constexpr int kTiles = 2;
 
   static void begin(const Piece& piece) {
-    auto* head = static_cast<PanelHead*>(piece.panel);
-    if (piece.row == 0 && piece.col == 0) *head = {.least_minus_1 = ~uint32_t{0}, .largest = 0};
+    if (piece.row == 0 && piece.col == 0) *static_cast<PanelHead*>(piece.panel) = {};
   }
 
   HOTLOOPS_INLINE void a_row(const T* row, int n, char* to) {
@@ -83,39 +83,18 @@ class SplitForm {
 
   // Leaves the extremes of the values seen in the panel's head.
   void note(const Piece& piece) const {
-    auto* head = static_cast<PanelHead*>(piece.panel);
-    for (int i = 0; i < kLanes; ++i) {
-      if (least_[i] < head->least_minus_1) head->least_minus_1 = least_[i];
-      if (largest_[i] > head->largest) head->largest = largest_[i];
-    }
+    seen_.note(static_cast<PanelHead*>(piece.panel)->magnitudes);
   }
 
-  // Tile products lose what is below the smallest normal number, and pieces are finite only if all
-  // is that they are made of. With these limits what is lost is below the last place of its sum,
-  // and no partial sum overflows that the whole one does not.
   static bool suit(const void* a_panel, const void* b_panel) {
-    const PanelHead& a = *static_cast<const PanelHead*>(a_panel);
-    const PanelHead& b = *static_cast<const PanelHead*>(b_panel);
-    constexpr int64_t kBias = 127;
-    constexpr int64_t kLeast = kBias - 103;
-    constexpr int64_t kLeastOfProduct = 2 * kBias - 102;
-    constexpr int64_t kLargest = 2 * kBias - 1;
-    constexpr int64_t kLargestOfProduct = 2 * kBias + 116;
-    const int64_t a_least = exponent(a.least_minus_1);
-    const int64_t b_least = exponent(b.least_minus_1);
-    const int64_t a_largest = exponent(a.largest);
-    const int64_t b_largest = exponent(b.largest);
-    return a_least >= kLeast && b_least >= kLeast && a_least + b_least >= kLeastOfProduct &&
-           a_largest < kLargest && b_largest < kLargest &&
-           a_largest + b_largest <= kLargestOfProduct;
+    return suit_bf16(static_cast<const PanelHead*>(a_panel)->magnitudes,
+                     static_cast<const PanelHead*>(b_panel)->magnitudes);
   }
 
  private:
   using V = Simd<float, 64>::V;
   typedef uint32_t U __attribute__((vector_size(64)));
   static constexpr int kLanes = 16;
-
-  static int64_t exponent(uint32_t magnitude) { return magnitude >> 23; }
 
   HOTLOOPS_INLINE static V load(const T* p, int n) {
     if (n >= kLanes) return Source::load(p);
@@ -138,13 +117,6 @@ class SplitForm {
     }
   }
 
-  HOTLOOPS_INLINE void see(V values) {
-    const U magnitudes = reinterpret_cast<U>(values) & 0x7fffffff;
-    const U less = magnitudes - 1;  // 0 becomes the largest
-    least_ = less < least_ ? less : least_;
-    largest_ = magnitudes > largest_ ? magnitudes : largest_;
-  }
-
   // The next piece of what is left of x.
   HOTLOOPS_INLINE static U cut(V& x) {
     U bits = reinterpret_cast<U>(x);
@@ -156,8 +128,8 @@ class SplitForm {
 
   // Both vectors' pieces side by side: a row of a tile each.
   HOTLOOPS_INLINE void split(V low, V high, char* to) {
-    see(low);
-    see(high);
+    seen_.see(low);
+    seen_.see(high);
 #pragma GCC unroll 3
     for (int piece = 0; piece < kPieces; ++piece) {
       const U pair = cut(low) >> 16 | cut(high);
@@ -165,8 +137,7 @@ class SplitForm {
     }
   }
 
-  U least_ = ~U{};
-  U largest_ = {};
+  Seen seen_;
 };
 
 // Ways to multiply in tiles (see tile_microkernel.h).

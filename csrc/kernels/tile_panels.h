@@ -13,6 +13,7 @@
 #include "kernel.h"
 #include "kernels/elements.h"
 #include "kernels/interleave.h"
+#include "kernels/magnitudes.h"
 #include "kernels/simd.h"
 #include "kernels/tile_unit.h"
 #include "kernels/transposed.h"
@@ -22,8 +23,7 @@ namespace hotloops::HOTLOOPS_ISA {
 
 // What is known of the values in a panel; in front of its steps.
 struct alignas(64) PanelHead {
-  // Magnitudes' bits in float32: of the smallest one but 0, less 1, and of the largest.
-  uint32_t least_minus_1, largest;
+  Magnitudes magnitudes;
 };
 
 // A product of pieces.

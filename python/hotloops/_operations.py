@@ -80,10 +80,11 @@ def matmul(
     one. NaN and infinity are those of these sums: nothing is recovered as C's Annex G does.
 
     Other values of `precision` allow products of bfloat16, summed in float32, where the CPU has a
-    tile unit (AMX) and that is faster; elsewhere they change nothing. A float32 is then a sum of
-    bfloat16 [2]_: of three for 'bf16x6', with six products of them and no larger an error than the
-    bound above; of two for 'bf16x3', three products and an error below ``2**-15 |a| @ |b|`` more;
-    of one for 'bf16', and ``2**-7 |a| @ |b|``. Values outside the range in which that works, NaN
+    tile unit (AMX), or for 'bf16' instructions for pairs (AVX512-BF16), and that is faster;
+    elsewhere they change nothing. A float32 is then a sum of bfloat16 [2]_: of three for 'bf16x6',
+    with six products of them and no larger an error than the bound above; of two for 'bf16x3',
+    three products and an error below ``2**-15 |a| @ |b|`` more; of one for 'bf16', and
+    ``2**-7 |a| @ |b|``. Values outside the range in which that works, NaN
     and infinity among them, are multiplied as float32. Threads do not change these results either,
     the rest of a batch may.
 

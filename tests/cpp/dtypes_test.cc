@@ -194,7 +194,6 @@ void test(const KernelSet& set, Arithmetic arithmetic, ElementType result) {
 
 void test_dtypes(const KernelSet& set) {
   using enum ElementType;
-  use_isa(set.name);
   test<std::int32_t, std::int32_t, std::int32_t>(set, Arithmetic::i32, i32);
   test<std::int64_t, std::int64_t, std::int64_t>(set, Arithmetic::i64, i64);
   test<std::int16_t, std::int16_t, std::int32_t>(set, Arithmetic::i16, i32);

@@ -22,6 +22,7 @@ int main() {
     }
     std::cout << "testing " << entry.name << '\n';
     hotloops::use_isa(entry.name);
+    testing::check(&hotloops::active_kernels() == entry.kernels, "use_isa took no effect");
     testing::test_microkernels(*entry.kernels);
     testing::test_dot_kernels(*entry.kernels);
     testing::test_row_kernels(*entry.kernels);
@@ -36,6 +37,7 @@ int main() {
 #if defined(__x86_64__)
   if (std::ranges::find(usable, "avx512") != usable.end()) {
     std::cout << "testing avx512 without VNNI and BF16\n";
+    hotloops::use_kernels(hotloops::avx512::kKernels);
     testing::test_dtypes(hotloops::avx512::kKernels);
     // Those that were not chosen for this CPU.
     std::cout << "testing avx512's other rows\n";

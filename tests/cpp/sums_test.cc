@@ -7,7 +7,6 @@
 
 #include "blocking.h"
 #include "check.h"
-#include "dispatch.h"
 #include "guarded.h"
 #include "sums.h"
 #include "tests.h"
@@ -127,8 +126,6 @@ void test_sum_kernels(const KernelSet& set) {
 }
 
 void test_sums(const KernelSet& set) {
-  use_isa(set.name);
-  if (!check(&active_kernels() == &set, "use_isa took no effect: ", set.name)) return;
   test_driver<float>(set);
   test_driver<double>(set);
 }

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "check.h"
-#include "dispatch.h"
 #include "guarded.h"
 #include "tests.h"
 #include "threads.h"
@@ -172,8 +171,6 @@ void test_training_typed(const KernelSet& set) {
 }  // namespace
 
 void test_training(const KernelSet& set) {
-  use_isa(set.name);
-  if (!check(&active_kernels() == &set, "use_isa took no effect: ", set.name)) return;
   test_training_typed<float>(set);
   test_training_typed<double>(set);
 
