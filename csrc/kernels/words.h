@@ -158,6 +158,7 @@ class WordPanels {
   static constexpr int64_t kPitch = kDepth * panel_pitch(DType::i32);
   static constexpr int kValues = sizeof(V) / sizeof(Value);       // in a vector
   static constexpr int kLine = 64 / static_cast<int>(sizeof(T));  // in a line of the operand
+  static constexpr int kVectors = kValues / kLine;  // of the operand, for one of Value
 
   // A's mark, behind all words that a row may have.
   static const uint32_t* mark(const void* a_panel) {
@@ -190,7 +191,7 @@ class WordPanels {
   // So many contiguous values, or none; zeros behind them.
   HOTLOOPS_INLINE static __m512i load_row(Reader& reader, bool any, const T* row, uint32_t mask) {
     if (!any) return _mm512_setzero_si512();
-    for (int64_t j = kNr; j < 2 * kNr; j += kLine) __builtin_prefetch(row + j);
+    for (int j = 0; j < kNr; j += kLine) __builtin_prefetch(row + kNr + j);
     return reader.template load<kNr>(row, mask);
   }
 
@@ -253,8 +254,8 @@ class WordPanels {
       const Transposed<Words> left(columns + k, bytes);
       const Transposed<Words> right(columns + S::lanes * stride + k, bytes);
 #pragma GCC unroll 4
-      for (int e = 0; e < 4; e += sizeof(T) / sizeof(Value), to += kDepth * kNr) {
-        if constexpr (sizeof(T) == sizeof(Value)) {
+      for (int e = 0; e < 4; e += kVectors, to += kDepth * kNr) {
+        if constexpr (kVectors == 1) {
           store(reinterpret_cast<V>(left.x[e]), reinterpret_cast<V>(right.x[e]), to, flipped);
         } else {
           const InterleavedRows<sizeof(Value)> rows([&](int q) HOTLOOPS_LAMBDA_INLINE {
