@@ -110,9 +110,13 @@ class Blocks {
   struct Buffers {
     std::byte* data;
     std::int64_t bytes;  // of one array's
-    // What an operand's buffer holds: the same block of a stretched operand is not copied again.
-    const std::byte* source[kMaxArrays] = {};
-    std::int64_t rows[kMaxArrays] = {};
+    // What an operand's buffer holds: the same block of a broadcast operand is not copied again.
+    struct Held {
+      const std::byte* source = nullptr;
+      std::int64_t rows = 0;
+      std::int64_t cols = 0;
+    };
+    Held held[kMaxArrays] = {};
   };
 
   // With `any_order` the dimensions may be turned, exchanged and joined into as few as the strides
@@ -306,11 +310,13 @@ class Blocks {
 
   void fill(int k, const Plane& from, const Plane& buffer, std::int64_t block_rows,
             std::int64_t block_cols, Buffers& buffers) const {
-    const bool same_rows = from.row_stride == 0 && buffers.source[k] == from.data;
-    const std::int64_t filled = same_rows ? buffers.rows[k] : 0;
-    if (filled < block_rows) copy(item_[k], from, buffer, from, block_rows, block_cols);
-    buffers.source[k] = from.data;
-    buffers.rows[k] = std::max(filled, block_rows);
+    Buffers::Held& held = buffers.held[k];
+    // Windows that overlap begin at one address with blocks of different lengths.
+    const bool holds = from.row_stride == 0 && held.source == from.data &&
+                       held.cols == block_cols && held.rows >= block_rows;
+    if (holds) return;
+    copy(item_[k], from, buffer, from, block_rows, block_cols);
+    held = {.source = from.data, .rows = block_rows, .cols = block_cols};
   }
 
   int arrays_;

@@ -385,3 +385,70 @@ def test_tensors_that_are_refused() -> None:
         hotloops.add(x, x, out=torch.ones(2))
     with pytest.raises(TypeError, match=r"add: out has dtype torch\.int32"):
         hotloops.add(x, x, out=torch.ones(3, dtype=torch.int32))
+
+
+# --- Windows and dimensions ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["multiply", "add", "subtract", "greater"])
+@pytest.mark.parametrize("columns", [40, 68, 300, 1100])
+@pytest.mark.parametrize("between", [2, 5, 40])
+def test_overlapping_windows_with_a_broadcast_dimension_between(
+    function: str, columns: int, between: int
+) -> None:
+    """Blocks of different lengths begin at one address, and are not the same block."""
+    values = support.normal(1, (20 * columns,), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * columns)
+    other = support.normal(2, (3, between, columns), np.float32)
+    for step in (1, 2, 64, 2 * columns - 8, 128, 1024):
+        x = windows[::step][:3, None, ::2]
+        if len(x) < 3:
+            continue
+        for a, b in ((x, other), (other, x), (x[::-1], other), (x[..., ::-1], other)):
+            want = getattr(np, function)(a.copy(), b.copy())
+            np.testing.assert_array_equal(getattr(hotloops, function)(a, b), want)
+
+
+def test_tensors_of_more_dimensions_than_numpy_has() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.arange(4.0).sub(1).reshape(*[1] * 66, 2, 2)
+    y = torch.ones(2)
+    condition = x > y
+    results = {
+        "relu": (hotloops.relu(x), torch.relu(x)),
+        "multiply": (hotloops.multiply(x, y), x * y),
+        "add": (hotloops.add(y, x), y + x),
+        "subtract": (hotloops.subtract(x, 2.0), x - 2),
+        "greater": (hotloops.greater(x, y), condition),
+        "where": (hotloops.where(condition, x, y), torch.where(condition, x, y)),
+        "where_greater": (hotloops.where_greater(x, y, x, y), torch.where(condition, x, y)),
+    }
+    for name, (actual, expected) in results.items():
+        assert actual.shape == expected.shape, name
+        assert torch.equal(actual, expected), name
+    assert hotloops.all_greater(x, -2.0) is True
+    assert hotloops.all_greater(x, y) is False
+    out = torch.zeros_like(x)
+    assert hotloops.add(x, y, out=out) is out
+    assert torch.equal(out, x + y)
+    with pytest.raises(ValueError, match="add: dimension -1 has size 2 in a but 3 in b"):
+        hotloops.add(x, torch.ones(3))
+    with pytest.raises(ValueError, match="add: out has shape"):
+        hotloops.add(x, y, out=torch.zeros(2, 2))
+
+
+def test_products_of_tensors_of_more_dimensions_than_numpy_has() -> None:
+    torch = pytest.importorskip("torch")
+    x, y = torch.ones(*[1] * 66, 2, 2), torch.ones(2, 2)
+    assert torch.equal(hotloops.einsum("...ij,jk->...ik", x, y), torch.full_like(x, 2.0))
+    refused: dict[str, Callable[[], Any]] = {
+        "matmul: a": lambda: hotloops.matmul(x, y),
+        "dense: x": lambda: hotloops.dense(x, y),
+        "linear: x": lambda: hotloops.linear(x, y),
+        "matmul_vjp: a": lambda: hotloops.matmul_vjp(x, y),
+        "dense_vjp: x": lambda: hotloops.dense_vjp(x, y),
+        "relu_vjp: x": lambda: hotloops.relu_vjp(x),
+    }
+    for name, call in refused.items():
+        with pytest.raises(ValueError, match=f"{name} has 68 dimensions but 64 at most"):
+            call()

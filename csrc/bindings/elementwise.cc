@@ -130,49 +130,61 @@ bool knows(const Operation& operation, std::span<const Array> operands) {
   return element_kernels(type).run[static_cast<int>(operation.op)] != nullptr;
 }
 
-// The shape to which operands are broadcast, by NumPy's rules.
-struct Shape {
+[[noreturn]] void refuse_shapes(std::string_view function, std::span<const std::string_view> names,
+                                std::span<const Array> operands, int dim, std::size_t p,
+                                std::size_t q) {
+  const auto has = [&](std::size_t i) {
+    return std::to_string(operands[i].shape[operands[i].ndim + dim]) + " in " +
+           std::string(names[i]);
+  };
+  std::string message = std::string(function) + ": dimension " + std::to_string(dim) +
+                        " has size " + has(p) + " but " + has(q) +
+                        "; sizes must be equal or 1 (shapes ";
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (i > 0) message += i + 1 < operands.size() ? ", " : " and ";
+    message += shape_text(operands[i]);
+  }
+  throw std::invalid_argument(message + ")");
+}
+
+int most_dims(std::span<const Array> operands) {
   int ndim = 0;
+  for (const Array& operand : operands) ndim = std::max(ndim, operand.ndim);
+  return ndim;
+}
+
+// The shape to which operands are broadcast, by NumPy's rules, into most_dims() sizes.
+void broadcast(std::string_view function, std::span<const std::string_view> names,
+               std::span<const Array> operands, std::span<std::int64_t> sizes) {
+  const auto ndim = static_cast<int>(sizes.size());
+  for (int d = 0; d < ndim; ++d) {
+    std::int64_t& broadcast_size = sizes[static_cast<std::size_t>(d)];
+    broadcast_size = 1;
+    std::size_t leader = 0;
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      const int own = d - (ndim - operands[i].ndim);
+      const std::int64_t size = own < 0 ? 1 : operands[i].shape[own];
+      if (size == 1 || size == broadcast_size) continue;
+      if (broadcast_size != 1) refuse_shapes(function, names, operands, d - ndim, leader, i);
+      broadcast_size = size;
+      leader = i;
+    }
+  }
+}
+
+// The same of arrays that have been viewed, and so have no more than kMaxDims dimensions.
+struct Shape {
+  int ndim;
   std::array<std::int64_t, kMaxDims> sizes;
 
   Shape(std::string_view function, std::span<const std::string_view> names,
-        std::span<const Array> operands) {
-    for (const Array& operand : operands) ndim = std::max(ndim, operand.ndim);
-    for (int d = 0; d < ndim; ++d) {
-      sizes[d] = 1;
-      std::size_t leader = 0;
-      for (std::size_t i = 0; i < operands.size(); ++i) {
-        const int own = d - (ndim - operands[i].ndim);
-        const std::int64_t size = own < 0 ? 1 : operands[i].shape[own];
-        if (size == 1 || size == sizes[d]) continue;
-        if (sizes[d] != 1) refuse(function, names, operands, d - ndim, leader, i);
-        sizes[d] = size;
-        leader = i;
-      }
-    }
+        std::span<const Array> operands)
+      : ndim(most_dims(operands)) {
+    broadcast(function, names, operands, std::span(sizes).first(static_cast<std::size_t>(ndim)));
   }
 
   [[nodiscard]] std::span<const std::int64_t> dims() const {
     return std::span(sizes).first(static_cast<std::size_t>(ndim));
-  }
-
- private:
-  [[noreturn]] static void refuse(std::string_view function,
-                                  std::span<const std::string_view> names,
-                                  std::span<const Array> operands, int dim, std::size_t p,
-                                  std::size_t q) {
-    const auto has = [&](std::size_t i) {
-      return std::to_string(operands[i].shape[operands[i].ndim + dim]) + " in " +
-             std::string(names[i]);
-    };
-    std::string message = std::string(function) + ": dimension " + std::to_string(dim) +
-                          " has size " + has(p) + " but " + has(q) +
-                          "; sizes must be equal or 1 (shapes ";
-    for (std::size_t i = 0; i < operands.size(); ++i) {
-      if (i > 0) message += i + 1 < operands.size() ? ", " : " and ";
-      message += shape_text(operands[i]);
-    }
-    throw std::invalid_argument(message + ")");
   }
 };
 
@@ -308,7 +320,8 @@ py::object all_greater(py::handle a, py::handle b) {
   return apply(kAllGreater, objects, py::none());
 }
 
-// The shape of the result for operands of whatever kind and type; raises if they do not fit.
+// The shape of the result for operands of whatever kind, type and number of dimensions (a tensor
+// may have more than kMaxDims); raises if they do not fit.
 py::tuple broadcast_shape(const std::string& function, const std::vector<std::string>& names,
                           const std::vector<std::vector<std::int64_t>>& shapes) {
   std::vector<Array> operands(shapes.size());
@@ -317,8 +330,9 @@ py::tuple broadcast_shape(const std::string& function, const std::vector<std::st
     operands[i].ndim = static_cast<int>(shapes[i].size());
     operands[i].shape = shapes[i].data();
   }
-  const Shape shape(function, views, operands);
-  return py::tuple(py::cast(std::vector<std::int64_t>(shape.dims().begin(), shape.dims().end())));
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(most_dims(operands)));
+  broadcast(function, views, operands, shape);
+  return py::tuple(py::cast(shape));
 }
 
 }  // namespace

@@ -61,7 +61,8 @@ def _torch(function: str) -> Callable[..., Any]:
         "greater": torch.gt,
         "where": torch.where,
         "where_greater": lambda a, b, x, y: torch.where(torch.gt(a, b), x, y),
-        "all_greater": lambda a, b: bool(torch.gt(a, b).all()),
+        # Flat, for all() takes no more than 64 dimensions.
+        "all_greater": lambda a, b: bool(torch.gt(a, b).reshape(-1).all()),
     }
     return functions[function]
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+_MOST_DIMENSIONS = 64
+"""Of a NumPy array; a tensor may have more."""
+
 
 def torch_module() -> Any:
     """Return the module that the caller's tensors are from."""
@@ -37,7 +40,12 @@ def as_arrays(function: str, named: dict[str, Any], out: Any) -> list[Any]:
     """
     check_tensors(function, named, out)
     arrays = []
-    for operand in named.values():
+    for name, operand in named.items():
+        if operand.ndim > _MOST_DIMENSIONS:
+            raise ValueError(
+                f"{function}: {name} has {operand.ndim} dimensions but {_MOST_DIMENSIONS} at most "
+                "are supported; join some of them with .reshape()"
+            )
         tensor = operand.detach().resolve_conj().resolve_neg()
         try:
             arrays.append(tensor.numpy())
