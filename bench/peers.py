@@ -96,6 +96,20 @@ def run_tasks(
     return measurements
 
 
+def failed(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """Say what fails a run: wrong results of anyone, and cases that the subject could not compute.
+
+    The subject is also measured against itself, on another number of threads.
+    """
+    for m in measurements:
+        for contestant, refusal in m.refusals.items():
+            if refusal.kind == "wrong" or contestant.library == m.subject.library:
+                yield (
+                    f"{contestant.library} on {contestant.threads} threads, {m.dtype} "
+                    f"{m.case.shape_class}: {m.case.name}: {refusal.kind}: {refusal.reason}"
+                )
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     classes = "\n".join(f"  {name:<11} {group.about}" for name, group in SHAPE_CLASSES.items())
@@ -140,7 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        1 if the subject is missing or gave a wrong result, else 0.
+        1 if the subject is missing or could not compute a case, or if any library gave a wrong
+        result, whatever it is compared as; else 0.
     """
     options = parse(arguments)
     console = Console()
@@ -194,8 +209,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written += plots.plot_ratios(figures, run.machine, output)
     console.print("Written: " + ", ".join(map(str, written)), soft_wrap=True)
 
-    refusals = (m.refusals.get(m.subject) for m in measurements)
-    return int(any(refusal is not None for refusal in refusals))
+    failures = list(failed(measurements))
+    for failure in failures:  # last, where no table hides them
+        console.print(f"FAILED: {failure}", soft_wrap=True, markup=False, highlight=False)
+    return int(bool(failures))
 
 
 if __name__ == "__main__":

@@ -459,6 +459,62 @@ def test_wrong_result_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no case is prepared" in reply.reason
 
 
+@pytest.mark.parametrize("library", ["Hotloops", "Numpy"])
+def test_a_wrong_result_fails_the_run(
+    library: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class InThisProcess(turns.WorkerProcess):
+        """A worker that sees what is patched here."""
+
+        def __init__(self, contestant: turns.Contestant) -> None:
+            loaded = libraries.load(contestant.library, contestant.threads)
+            self._worker = worker.Worker(contestant.library, loaded, contestant.threads)
+            self._reply: worker.Reply = worker.Ready(loaded.version, loaded.details)
+
+        def send(self, request: worker.Request | None) -> None:
+            assert request is not None
+            self._reply = self._worker.answer(request)
+
+        def receive(self) -> worker.Reply:
+            return self._reply
+
+        def close(self) -> None:
+            pass
+
+    right = getattr(libraries, library).statement
+
+    def zero_for_two(self: object, case: Case, arrays: operands.Operands) -> libraries.Statement:
+        if case.name == "4x4 @ 4x4":
+            return libraries.Statement("x * 0", {"x": arrays.x})
+        statement: libraries.Statement = right(self, case, arrays)
+        return statement
+
+    monkeypatch.setattr(turns, "WorkerProcess", InThisProcess)
+    monkeypatch.setattr(getattr(libraries, library), "statement", zero_for_two)
+    options = "--quick --classes tiny --dtypes float32 --rounds 1 --threads 1"
+    arguments = [*options.split(), "--libraries", "hotloops", "numpy", "--output", str(tmp_path)]
+    threads = hotloops.get_num_threads()
+    try:
+        assert peers.main(arguments) == 1
+    finally:
+        hotloops.set_num_threads(threads)  # a worker has a process to itself, as a rule
+    *_, last = capsys.readouterr().out.splitlines()
+    name = library.lower()
+    assert last.startswith(f"FAILED: {name} on 1 threads, float32 tiny: 4x4 @ 4x4: wrong")
+
+
+def test_a_subject_that_is_wrong_on_other_threads_fails_the_run() -> None:
+    taken = measurement({})
+    assert list(peers.failed([taken])) == []
+    taken.refusals = {NUMPY: worker.Refused("unsupported", "no such function")}
+    assert list(peers.failed([taken])) == []
+    taken.refusals = {turns.Contestant(SUBJECT.library, 2): worker.Refused("crashed", "SIGSEGV")}
+    assert len(list(peers.failed([taken]))) == 1
+
+
 def test_a_library_that_raises_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> libraries.Statement:
         raise OSError("out of order")
