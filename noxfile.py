@@ -6,6 +6,7 @@ CI runs these same sessions in one environment of its own: `nox --no-venv --no-i
 from __future__ import annotations
 
 import difflib
+import platform
 import re
 import shutil
 import tempfile
@@ -15,7 +16,9 @@ import nox
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "typing", "stubs", "tidy", "cpp", "neon", "docs", "tests"]
+nox.options.sessions = [
+    *("lint", "typing", "stubs", "tidy", "cpp", "neon", "old_cpus", "docs", "tests"),
+]
 
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -106,6 +109,24 @@ def neon(session: nox.Session) -> None:
             session.skip(f"{tool} is not installed")
     install_group(session, "build")
     run_preset(session, "aarch64")
+
+
+@nox.session
+def old_cpus(session: nox.Session) -> None:
+    """Run the quick tests on emulated x86-64 CPUs that lack AVX-512, and AVX2."""
+    if platform.machine() != "x86_64" or shutil.which("qemu-x86_64") is None:
+        session.skip("it takes an x86-64 machine and qemu-x86_64")
+    session.install(".[test]")
+    python = str(session.run("python", "-c", "import sys; print(sys.executable)", silent=True))
+    for cpu, isa in (("Haswell", "avx2"), ("Nehalem", "baseline")):
+        emulated = ("qemu-x86_64", "-cpu", cpu, python.strip())
+        chosen = f"import hotloops; assert hotloops.isa() == {isa!r}, hotloops.isa()"
+        # Standard error has the emulator's word on features that no program of a user asks for.
+        session.run(*emulated, "-c", chosen, external=True)
+        session.run(
+            *(*emulated, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_smoke.py"),
+            external=True,
+        )
 
 
 @nox.session

@@ -14,29 +14,23 @@ namespace hotloops {
 namespace {
 
 #if defined(__x86_64__)
+KernelSet with_overlay_if(bool condition, const KernelSet& beneath, const KernelOverlay& overlay) {
+  return condition ? with_overlay(beneath, overlay) : beneath;
+}
+
 const KernelSet* avx512_kernels() {
-  static const KernelSet without_bf16 = [] {
-    KernelSet set = avx512::kKernels;
-    if (cpu_features().contains("avx512_vnni")) avx512vnni::set_integers(set);
-    if (has_cheap_shuffles()) avx512zen::set_rows(set);
-    return set;
-  }();
   static const KernelSet kernels = [] {
-    KernelSet set = without_bf16;
-    if (cpu_features().contains("avx512_bf16")) avx512bf16::set_bf16(set, without_bf16);
-    return set;
+    // Overlays refer to the set beneath, which therefore stays.
+    static const KernelSet with_integers = with_overlay_if(cpu_features().contains("avx512_vnni"),
+                                                           avx512::kKernels, avx512vnni::kOverlay);
+    static const KernelSet with_rows =
+        with_overlay_if(has_cheap_shuffles(), with_integers, avx512zen::kOverlay);
+    return with_overlay_if(cpu_features().contains("avx512_bf16"), with_rows, avx512bf16::kOverlay);
   }();
   return &kernels;
 }
-// The kernels of AVX-512 with tiles where these are better.
 const KernelSet* amx_kernels() {
-  static const KernelSet kernels = [] {
-    KernelSet set = *avx512_kernels();
-    set.isa = Isa::amx;
-    set.name = name_of(set.isa);
-    amx::set_tiles(set, *avx512_kernels());
-    return set;
-  }();
+  static const KernelSet kernels = with_overlay(*avx512_kernels(), amx::kOverlay);
   return &kernels;
 }
 constexpr const KernelSet* kAvx2 = &avx2::kKernels;
@@ -79,7 +73,49 @@ std::atomic<const KernelSet*>& active() {
 std::atomic<Arithmetic> precision{Arithmetic::f32};
 thread_local std::optional<Arithmetic> precision_here;
 
+template <class Pointer, std::size_t N>
+void replace_where_given(Pointer (&target)[N], const Pointer (&given)[N]) {
+  for (std::size_t i = 0; i < N; ++i) {
+    if (given[i] != nullptr) target[i] = given[i];
+  }
+}
+
+// The overlay's kernel as it is used over these for its fallback.
+Kernel completed(Kernel kernel, const Kernel& fallback, bool shares_dots) {
+  if (kernel.break_even > 0 || kernel.panels.suit != nullptr) kernel.plain = &fallback;
+  if (shares_dots && kernel.dots == nullptr) {
+    kernel.dots = fallback.dots;
+    kernel.short_rows = fallback.short_rows;
+  }
+  return kernel;
+}
+
 }  // namespace
+
+KernelSet with_overlay(const KernelSet& beneath, const KernelOverlay& overlay) {
+  KernelSet set = beneath;
+  set.isa = overlay.isa;
+  set.name = name_of(overlay.isa);
+  for (int a = 0; a < kArithmetics; ++a) {
+    const auto& fallback =
+        beneath.matmul[static_cast<int>(fallback_of(Arithmetic{static_cast<std::uint8_t>(a)}))];
+    for (int shape = 0; shape < kTileShapes; ++shape) {
+      const Kernel& given = overlay.matmul[a][shape];
+      Kernel& kernel = set.matmul[a][shape];
+      if (given.choose != nullptr) {
+        kernel = completed(given, fallback[0], overlay.shares_dots);
+        continue;
+      }
+      // A way to multiply that begins with this overlay has all shapes of tiles.
+      if (set.matmul[a][0].choose != nullptr && kernel.choose == nullptr) kernel = fallback[shape];
+      if (overlay.dots[a] != nullptr) kernel.dots = overlay.dots[a];
+      if (kernel.mr == 1 && overlay.wide_row[a].cols > 0) kernel.wide_row = overlay.wide_row[a];
+    }
+  }
+  replace_where_given(set.narrow, overlay.narrow);
+  replace_where_given(set.tile_burst, overlay.tile_burst);
+  return set;
+}
 
 std::span<const IsaEntry> isa_table() {
   static const IsaEntry table[] = {

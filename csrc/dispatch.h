@@ -13,6 +13,9 @@
 
 namespace hotloops {
 
+// What is beneath, with what the overlay has in its place. Both outlive the set.
+KernelSet with_overlay(const KernelSet& beneath, const KernelOverlay& overlay);
+
 // One row of the table: an ISA and what the CPU must offer for it.
 struct IsaEntry {
   const char* name;

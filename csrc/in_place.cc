@@ -12,7 +12,7 @@ namespace {
 // those of a tile.
 std::int64_t wide_columns(const Kernel& kernel, std::int64_t begin, std::int64_t end) {
   const std::int64_t whole = (end - begin) / kernel.nr * kernel.nr;
-  return begin % kernel.nr == 0 && whole > 0 ? std::min(whole, kernel.wide_row_cols) : kernel.nr;
+  return begin % kernel.nr == 0 && whole > 0 ? std::min(whole, kernel.wide_row.cols) : kernel.nr;
 }
 
 // Vectors of so many values after which rows of n, one behind the other, begin anew.
@@ -68,8 +68,8 @@ void run_in_place(const Plan& plan, const MatmulArgs& args, Range panels, const 
       if (tile.rows != rows.size() || tile.cols != end - begin) {
         tile.rows = static_cast<int>(rows.size());
         tile.cols = static_cast<int>(end - begin);
-        run =
-            tile.cols > kernel.nr ? kernel.wide_row : kernel.choose(tile.rows, tile.cols, operands);
+        run = tile.cols > kernel.nr ? kernel.wide_row.run
+                                    : kernel.choose(tile.rows, tile.cols, operands);
       }
       if (packed_b == nullptr) {
         tile.b = at(first_b, j, kernel.b_type);

@@ -49,6 +49,15 @@ constexpr const char* name_of(Arithmetic arithmetic) {
   return kNames[static_cast<int>(arithmetic)];
 }
 
+// Ways to multiply float32 fall back to float32 itself: where an ISA has nothing of its own for
+// one, and where its kernel cannot multiply the values or is the slower one. All others are their
+// own.
+constexpr Arithmetic fallback_of(Arithmetic arithmetic) {
+  const bool of_float32 = arithmetic == Arithmetic::bf16x6 || arithmetic == Arithmetic::bf16x3 ||
+                          arithmetic == Arithmetic::bf16x1;
+  return of_float32 ? Arithmetic::f32 : arithmetic;
+}
+
 constexpr ElementType element_type(DType dtype) {
   return static_cast<ElementType>(dtype);  // which begins with these
 }
@@ -120,14 +129,21 @@ struct Tile {
   ElementType narrow_type;
   bool swapped;  // A and B have changed places: see Kernel::commutes
 
-  // Work for the tiles to come, done in passing, so that nobody has to wait for memory: kc values
-  // to be copied, kc a multiple of kCopyStep; kc values each to be fetched. Null: nothing.
-  const void* copy_from;
+  // Work for the tiles to come, interleaved with this one's so that nobody waits for memory.
+  // Kernels that do it say so (see Interleaved); no other is asked. Null: nothing.
+  const void* copy_from;  // kc values to be copied, kc a multiple of kCopyStep
   void* copy_to;
-  const void* fetch[2];
-  // For kernels that leave something pending: contiguous rows of A, to be packed where this panel
-  // is, the last of whose tiles this is. Null: none.
+  const void* fetch[2];  // kc values each, to be prefetched: a hint, which any kernel may ignore
+  // Contiguous rows of A, to be packed where this panel is, the last of whose tiles this is.
   const Piece* next_a = nullptr;
+};
+
+// What a microkernel does for other tiles than its own. A driver that asks for more would read
+// memory that nobody has written.
+struct Interleaved {
+  bool copies_a = false;      // Tile::copy_from: a row of the next panel of A
+  bool packs_b = false;       // Operands::packed_a_pack_b: the rows of B that it loads
+  bool packs_next_a = false;  // Tile::next_a
 };
 
 // A few rows of A times columns of B that lie along k, over all of k; C's columns side by side.
@@ -226,6 +242,13 @@ inline constexpr int kOperands = 3;
 
 using RunTile = void (*)(const Tile&);
 
+// Tiles of one row whose B stays in place, of any multiple of nr columns up to `cols`: for a B that
+// is read from beyond half of L2. 0 and null: there are none.
+struct WideRowKernel {
+  std::int64_t cols = 0;
+  RunTile run = nullptr;
+};
+
 // How a kernel wants its operands packed.
 struct Panels {
   void (*pack_a)(const Piece& piece);
@@ -280,15 +303,13 @@ struct Kernel {
   // many tiles: a choice for each, behind the call, took 100 cycles of 3600. Null in the place of a
   // kernel that an ISA has not.
   RunTile (*choose)(int rows, int cols, Operands operands);
+  Interleaved interleaved{};
   // A B has the bits of B' A' transposed. Where it has not, a column vector may still take the
   // place of a row: kernels of one row are told.
   bool commutes = true;
   const DotKernels* dots;  // for what tiles are not made for, or null
   ShortRowKernel short_rows{};
-  // Tiles of one row whose B stays in place, of any multiple of nr columns up to so many: for a B
-  // that is read from far away. 0 and null: there are none.
-  std::int64_t wide_row_cols = 0;
-  RunTile wide_row = nullptr;
+  WideRowKernel wide_row{};
   // The kernel for tall products that takes the same operands, and any panels; or null. It is the
   // faster one where packing outweighs multiplying: below m n = break_even (m + n). 0: it is not to
   // be used for that.
@@ -342,6 +363,24 @@ struct KernelSet {
   // Negates n values in place: the least that a pass over memory can do.
   void (*negate[kDTypes])(std::int64_t n, void* x);
   // Like fma_burst, of the tile unit, indexed by TileProduct; null where there is none.
+  std::int64_t (*tile_burst[kTileProducts])(std::int64_t iterations) = {};
+};
+
+// What a leaf has for an instruction that only some CPUs of an ISA have, or for CPUs that want the
+// same instructions in another order. It takes the place of what a KernelSet has; where this is
+// null, that stays. Like a KernelSet it is data: dispatch.cc puts the two together on whatever CPU,
+// so nothing of a leaf runs before its instructions are known to be there.
+struct KernelOverlay {
+  Isa isa;
+  // Their `plain` is left to dispatch.cc: the kernel for tall products of their fallback_of() in
+  // the set beneath.
+  Kernel matmul[kArithmetics][kTileShapes] = {};
+  // Whether dot products and short rows, too, are left to the kernel's `plain`.
+  bool shares_dots = false;
+  // By Arithmetic, for kernels that stay: of all shapes, and of one row.
+  const DotKernels* dots[kArithmetics] = {};
+  WideRowKernel wide_row[kArithmetics] = {};
+  void (*narrow[kElementTypes])(std::int64_t n, const void* sums, void* values) = {};
   std::int64_t (*tile_burst[kTileProducts])(std::int64_t iterations) = {};
 };
 

@@ -141,7 +141,7 @@ Plan::Plan(const Kernel& the_kernel, const MatmulArgs& args, std::optional<std::
   const std::int64_t all_of_b = args.n * args.k * size_of(the_kernel.b_type);
   const bool few_rows_of_large_b = packed && 2 * args.m <= the_kernel.mr && all_of_b > caches.l2;
   // A B from far away is read in long pieces of its rows, where there is a kernel for it.
-  wide_rows = the_kernel.wide_row != nullptr && args.m == 1 && b_in_place && c_in_place &&
+  wide_rows = the_kernel.wide_row.cols > 0 && args.m == 1 && b_in_place && c_in_place &&
               all_of_b > caches.l2 / 2;
   if (wide_rows) nc = round_up(lead + args.n, the_kernel.nr);
   // The microkernel has no words for packing B while reading A in place. That for complex operands

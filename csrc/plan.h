@@ -31,7 +31,7 @@ struct Plan {
   bool a_in_place, b_in_place;
   bool c_in_place;       // in rows and of the sums' type, and complete when a tile's call returns
   bool in_place;         // all three
-  bool wide_rows;        // all three, and B is read in pieces as long as kernel->wide_row_cols
+  bool wide_rows;        // all three, and B is read in pieces as long as kernel->wide_row.cols
   bool packed_in_place;  // A and C in place, B packed before; a few rows
   bool b_kept;           // packed panels of B are kept for the panels of A that follow
   bool few_in_passing;   // too few values of k for work in passing to gain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -22,6 +23,11 @@ pytestmark = pytest.mark.timeout(1800)
 
 # Of what nm prints: the letter of a symbol that other object files may see, and its name.
 EXPORTED = re.compile(r"^[0-9a-f]+ [A-Zuvw] (.*)$", re.MULTILINE)
+
+# Of what objdump prints: a function's name, and an instruction whose first byte, after prefixes of
+# a segment or an address size, is that of VEX (c4, c5) or EVEX (62).
+LABEL = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+VEX_CODED = re.compile(r"^ +[0-9a-f]+:\t(?:(?:26|2e|36|3e|64|65|67) )*(?:c4|c5|62) ")
 
 Digests = dict[tuple[str, ...], dict[str, str]]
 
@@ -91,6 +97,42 @@ def test_leaves_export_nothing_outside_of_their_namespace(native_program: str) -
         names = EXPORTED.findall(run("nm", "--demangle", "--defined-only", str(leaf)))
         assert names
         assert [name for name in names if f"hotloops::{isa}::" not in name] == []
+
+
+def vex_coded_functions(object_file: Path) -> set[str]:
+    """Return the functions of an x86-64 object file with an instruction of AVX or later."""
+    found, function = set(), ""
+    disassembly = run("objdump", "--disassemble", "--demangle", str(object_file))
+    for line in disassembly.splitlines():
+        if label := LABEL.match(line):
+            function = label[1]
+        elif VEX_CODED.match(line):
+            found.add(function)
+    return found
+
+
+def test_nothing_that_runs_before_dispatch_needs_avx(native_program: str) -> None:
+    """What is not in a leaf's namespace runs on every CPU, and so does what a linker calls."""
+    require("objdump")
+    if platform.machine() != "x86_64":
+        pytest.skip("VEX and EVEX are prefixes of x86-64")
+    root = Path(native_program).parents[2]
+    checked = dict.fromkeys(("leaf", "other"), 0)
+    for file in sorted(root.glob("**/csrc/**/*.o")):
+        isa = file.name.split(".")[0]
+        is_leaf = file.parent.name == "kernels" and isa != "baseline"
+        functions = vex_coded_functions(file)
+        checked["leaf" if is_leaf else "other"] += 1
+        assert bool(functions) == is_leaf, (file.name, functions)
+        assert [name for name in functions if f"hotloops::{isa}::" not in name] == []
+        # Dynamic initialisation would run a leaf's code as the module is loaded.
+        sections = run("objdump", "--section-headers", str(file))
+        assert not (is_leaf and re.search(r"\.(init_array|ctors)", sections)), file.name
+        # Other objects may refer to a leaf's data alone: its functions are weak or local.
+        symbols = run("nm", "--demangle", "--defined-only", "--extern-only", str(file))
+        assert not (is_leaf and re.search(r" T ", symbols)), file.name
+    assert checked["leaf"] >= 3
+    assert checked["other"] > 20
 
 
 def test_native_isas_agree(native: Digests) -> None:

@@ -38,25 +38,30 @@ constexpr bool commutes() {
   }
 }
 
-// Tiles in place of AVX-512's `arithmetic`, or of f32, for ways to multiply float32. A few rows are
-// left to it, which are limited by reading B, unless break_even is 0: where tiles are as good at
-// that, as for bytes; and where it matters to the bits which of the two multiplies, so that a row
-// of half types has the same ones alone.
+// The types of operands and sums.
+struct Types {
+  ElementType a, b;
+  DType sums;
+};
+
+// Tiles for many rows. A few rows are left to AVX-512, which are limited by reading B, unless
+// break_even is 0: where tiles are as good at that, as for bytes; and where it matters to the bits
+// which of the two multiplies, so that a row of half types has the same ones alone.
 template <template <class> class Kernels, class Scheme>
-void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
-                int64_t break_even) {
+constexpr void set_kernel(KernelOverlay& overlay, Arithmetic arithmetic, Types types,
+                          int64_t break_even) {
   using K = Kernels<Scheme>;
   using Form = typename Scheme::Form;
   using Panels = TilePanels<Form>;
-  constexpr bool kOfFloats = Form::kType == ElementType::f32;
-  const auto& plain = avx512.matmul[static_cast<int>(kOfFloats ? Arithmetic::f32 : arithmetic)];
   constexpr bool kMayNotSuit = requires { Form::suit; };
   constexpr int64_t kc = block_of_k<Form>();
-  auto& kernels = set.matmul[static_cast<int>(arithmetic)];
-  for (int i = 0; i < kTileShapes; ++i) kernels[i] = plain[i];
+  Kernel(&kernels)[kTileShapes] = overlay.matmul[static_cast<int>(arithmetic)];
   Kernel& kernel = kernels[0];
-  kernel.isa = Isa::amx;
+  kernel.isa = overlay.isa;
   kernel.arithmetic = arithmetic;
+  kernel.a_type = types.a;
+  kernel.b_type = types.b;
+  kernel.dtype = types.sums;
   kernel.mr = K::Sums::kRows;
   kernel.nr = K::Sums::kCols;
   kernel.kr = Form::kStep;
@@ -74,54 +79,61 @@ void set_kernel(KernelSet& set, const KernelSet& avx512, Arithmetic arithmetic,
       .a_in_first_tile = K::kPacksA};
   if constexpr (kMayNotSuit) kernel.panels.suit = &Form::suit;
   kernel.choose = &K::choose;
+  kernel.interleaved = {.packs_next_a = true};
   kernel.commutes = commutes<Scheme>();
-  kernel.plain = &plain[0];
   kernel.break_even = break_even;
   kernel.begin = &begin_product;
   kernel.end = &end_tiles;
   kernel.pending_bytes = sizeof(PendingTile);
   kernel.finish = &K::finish;
-  if (break_even > 0) return;
-  for (int i = 1; i < kTileShapes; ++i) {
-    if (plain[i].panels.always) kernels[i] = kernel;  // the others need not pack
-  }
+  if (break_even == 0) kernels[1] = kernel;
 }
 
 // One row of half types, and two of bfloat16 whose columns of B lie along k, without tiles.
-void set_rows_of_halves(KernelSet& set) {
+constexpr void set_rows_of_halves(KernelOverlay& overlay) {
   constexpr int64_t kBf16Kc = block_of_k<Bf16Tiles::Form>();
   constexpr int64_t kF16Kc = block_of_k<Float16Tiles::Form>();
   constexpr int kRowCols = 128;
-  auto& bf16 = set.matmul[static_cast<int>(Arithmetic::bf16)];
-  auto& f16 = set.matmul[static_cast<int>(Arithmetic::f16)];
+  auto& bf16 = overlay.matmul[static_cast<int>(Arithmetic::bf16)];
+  auto& f16 = overlay.matmul[static_cast<int>(Arithmetic::f16)];
   for (Kernel& kernel : bf16) kernel.dots = &kBf16Dots<kBf16Kc>;
   bf16[2] = make_row_kernel<HalfRowKernel<Flushed<Bf16RowSums>::Row, kBf16Kc, kRowCols>>(
-      Isa::amx, Arithmetic::bf16, &kBf16Dots<kBf16Kc>);
+      overlay.isa, Arithmetic::bf16, &kBf16Dots<kBf16Kc>);
   f16[2] = make_row_kernel<HalfRowKernel<Flushed<Float16RowSums>::Row, kF16Kc, kRowCols>>(
-      Isa::amx, Arithmetic::f16, &kFloat16Dots<kF16Kc>);
+      overlay.isa, Arithmetic::f16, &kFloat16Dots<kF16Kc>);
+}
+
+constexpr KernelOverlay make_overlay() {
+  using enum ElementType;
+  constexpr Types kFloats{.a = f32, .b = f32, .sums = DType::f32};
+  KernelOverlay overlay{.isa = Isa::amx, .shares_dots = true};
+  set_kernel<QuarteredKernel, Bf16x6>(overlay, Arithmetic::bf16x6, kFloats, 56);
+  set_kernel<QuarteredKernel, Bf16x3>(overlay, Arithmetic::bf16x3, kFloats, 28);
+  set_kernel<QuarteredKernel, Bf16x1>(overlay, Arithmetic::bf16x1, kFloats, 20);
+  set_kernel<QuarteredKernel, Bf16Tiles>(overlay, Arithmetic::bf16, {bf16, bf16, DType::f32}, 0);
+  set_kernel<QuarteredKernel, Float16Tiles>(overlay, Arithmetic::f16, {f16, f16, DType::f32}, 0);
+  set_rows_of_halves(overlay);
+  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(overlay, Arithmetic::i8, {i8, i8, DType::i32},
+                                                     0);
+  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(overlay, Arithmetic::u8,
+                                                       {u8, u8, DType::i32}, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(overlay, Arithmetic::i8u8,
+                                                      {i8, u8, DType::i32}, 0);
+  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(overlay, Arithmetic::u8i8,
+                                                      {u8, i8, DType::i32}, 0);
+  set_kernel<ShiftedKernel, Int16Tiles>(overlay, Arithmetic::i16, {i16, i16, DType::i32}, 8);
+  set_kernel<ShiftedKernel, Int32Tiles>(overlay, Arithmetic::i32, {i32, i32, DType::i32}, 8);
+  set_kernel<ShiftedKernel, Int64Tiles>(overlay, Arithmetic::i64, {i64, i64, DType::i64}, 8);
+  // Pairs of bfloat16 of magnitudes from 1 to 2, whose sums stay finite.
+  overlay.tile_burst[static_cast<int>(TileProduct::bf16)] =
+      &tile_burst<DotBf16, 32, 0x807f807f, 0x3f803f80>;
+  overlay.tile_burst[static_cast<int>(TileProduct::i8)] =
+      &tile_burst<DotInt8<true, true>, 64, 0xffffffff, 0>;
+  return overlay;
 }
 
 }  // namespace
 
-void set_tiles(KernelSet& set, const KernelSet& avx512) {
-  set_kernel<QuarteredKernel, Bf16x6>(set, avx512, Arithmetic::bf16x6, 56);
-  set_kernel<QuarteredKernel, Bf16x3>(set, avx512, Arithmetic::bf16x3, 28);
-  set_kernel<QuarteredKernel, Bf16x1>(set, avx512, Arithmetic::bf16x1, 20);
-  set_kernel<QuarteredKernel, Bf16Tiles>(set, avx512, Arithmetic::bf16, 0);
-  set_kernel<QuarteredKernel, Float16Tiles>(set, avx512, Arithmetic::f16, 0);
-  set_rows_of_halves(set);
-  set_kernel<QuarteredKernel, Int8Tiles<true, true>>(set, avx512, Arithmetic::i8, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<false, false>>(set, avx512, Arithmetic::u8, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<true, false>>(set, avx512, Arithmetic::i8u8, 0);
-  set_kernel<QuarteredKernel, Int8Tiles<false, true>>(set, avx512, Arithmetic::u8i8, 0);
-  set_kernel<ShiftedKernel, Int16Tiles>(set, avx512, Arithmetic::i16, 8);
-  set_kernel<ShiftedKernel, Int32Tiles>(set, avx512, Arithmetic::i32, 8);
-  set_kernel<ShiftedKernel, Int64Tiles>(set, avx512, Arithmetic::i64, 8);
-  // Pairs of bfloat16 of magnitudes from 1 to 2, whose sums stay finite.
-  set.tile_burst[static_cast<int>(TileProduct::bf16)] =
-      &tile_burst<DotBf16, 32, 0x807f807f, 0x3f803f80>;
-  set.tile_burst[static_cast<int>(TileProduct::i8)] =
-      &tile_burst<DotInt8<true, true>, 64, 0xffffffff, 0>;
-}
+constexpr KernelOverlay kOverlay = make_overlay();
 
 }  // namespace hotloops::amx

@@ -5,11 +5,13 @@
 
 namespace hotloops::avx512vnni {
 
-void set_integers(KernelSet& set) {
+constexpr KernelOverlay kOverlay = [] {
   using Pairs = IntegerKernels<64, 8>;
-  Pairs::set_tiles_of_shorts(set);
-  Pairs::set_rows(set);
-  ByteKernels::set_all(set);
-}
+  KernelOverlay overlay{.isa = Isa::avx512};
+  Pairs::set_tiles_of_shorts(overlay);
+  Pairs::set_rows(overlay);
+  ByteKernels::set_all(overlay);
+  return overlay;
+}();
 
 }  // namespace hotloops::avx512vnni

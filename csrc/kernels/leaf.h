@@ -43,6 +43,7 @@ constexpr Kernel make_kernel(Isa isa, Arithmetic arithmetic, ElementType a_type,
                      .k_step = kStep,
                      .always = !in_place},
           .choose = &M::choose,
+          .interleaved = {.copies_a = in_place, .packs_b = in_place},
           .dots = dots};
 }
 
@@ -98,17 +99,19 @@ struct Shapes {
   }
 };
 
-// Products of integers of 8 and 16 bits: tiles of pairs, and single rows. Apart, so that a leaf
-// with other tiles need not compile these.
+// Products of integers of 8 and 16 bits: tiles of pairs, and single rows, for a KernelSet or a
+// KernelOverlay. Apart, so that a leaf with other tiles need not compile these.
 template <int Bytes, int Mr>
 class IntegerKernels {
  public:
-  static constexpr void set_tiles_of_shorts(KernelSet& set) {
+  template <class Set>
+  static constexpr void set_tiles_of_shorts(Set& set) {
     using enum ElementType;
     set_tiles<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
   }
 
-  static constexpr void set_tiles_of_bytes(KernelSet& set) {
+  template <class Set>
+  static constexpr void set_tiles_of_bytes(Set& set) {
     using enum ElementType;
     set_tiles<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
     set_tiles<uint8_t, u8, uint8_t, u8>(set, Arithmetic::u8);
@@ -116,7 +119,8 @@ class IntegerKernels {
     set_tiles<uint8_t, u8, int8_t, i8>(set, Arithmetic::u8i8);
   }
 
-  static constexpr void set_rows(KernelSet& set) {
+  template <class Set>
+  static constexpr void set_rows(Set& set) {
     using enum ElementType;
     set_row<int16_t, i16, int16_t, i16>(set, Arithmetic::i16);
     set_row<int8_t, i8, int8_t, i8>(set, Arithmetic::i8);
@@ -129,15 +133,15 @@ class IntegerKernels {
   using Pairs = PairSimd<Bytes>;
   using Tiles = TileKernel<Pairs, Mr, 2, false>;
 
-  template <class A, ElementType AType, class B, ElementType BType>
-  static constexpr void set_tiles(KernelSet& set, Arithmetic arithmetic) {
+  template <class A, ElementType AType, class B, ElementType BType, class Set>
+  static constexpr void set_tiles(Set& set, Arithmetic arithmetic) {
     using Panels = PairPanels<Tiles, A, AType, B, BType>;
     Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
     kernels[0] = kernels[1] = make_kernel<Pairs, Tiles, Panels>(set.isa, arithmetic, AType, BType);
   }
 
-  template <class A, ElementType AType, class B, ElementType BType>
-  static constexpr void set_row(KernelSet& set, Arithmetic arithmetic) {
+  template <class A, ElementType AType, class B, ElementType BType, class Set>
+  static constexpr void set_row(Set& set, Arithmetic arithmetic) {
     set.matmul[static_cast<int>(arithmetic)][2] =
         make_row_kernel<IntegerRow<Pairs, A, AType, B, BType>>(set.isa, arithmetic,
                                                                &kIntegerDots<Pairs, A, B>);

@@ -1,4 +1,5 @@
-// What each leaf has for the table of dispatch.cc.
+// What each leaf has for the table of dispatch.cc: data alone, for that is put together before it
+// is known which instructions there are.
 
 #pragma once
 
@@ -18,23 +19,22 @@ extern const KernelSet kKernels;
 namespace avx512 {
 extern const KernelSet kKernels;
 }
+// Products of integers of 8 and 16 bits by VNNI, over AVX-512's.
 namespace avx512vnni {
-// Products of integers of 8 and 16 bits by VNNI, in place of AVX-512's.
-void set_integers(KernelSet& set);
-}  // namespace avx512vnni
+extern const KernelOverlay kOverlay;
+}
+// Products of bfloat16, and of float32 rounded to it, by AVX512-BF16, over AVX-512's.
 namespace avx512bf16 {
-// Products of bfloat16 by AVX512-BF16, in place of AVX-512's, and of float32 rounded to it.
-// `avx512` outlives `set`.
-void set_bf16(KernelSet& set, const KernelSet& avx512);
-}  // namespace avx512bf16
+extern const KernelOverlay kOverlay;
+}
+// Products of a row, and of what lies along k, where shuffles are cheap and loads are not, over
+// AVX-512's.
 namespace avx512zen {
-// Products of a row, and of what lies along k, where shuffles are cheap and loads are not, in place
-// of AVX-512's.
-void set_rows(KernelSet& set);
-}  // namespace avx512zen
+extern const KernelOverlay kOverlay;
+}
+// AMX tiles where they are better, over the kernels of AVX-512.
 namespace amx {
-// Tiles in place of the kernels of `avx512` where they are better. `avx512` outlives `set`.
-void set_tiles(KernelSet& set, const KernelSet& avx512);
-}  // namespace amx
+extern const KernelOverlay kOverlay;
+}
 
 }  // namespace hotloops

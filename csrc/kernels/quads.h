@@ -40,7 +40,7 @@ struct Quads {
 // Tiles for products of bytes of more than one row.
 class ByteKernels {
  public:
-  static constexpr void set_all(KernelSet& set) {
+  static constexpr void set_all(KernelOverlay& set) {
     using enum ElementType;
     set_one<true, true>(set, Arithmetic::i8, i8, i8);
     set_one<false, false>(set, Arithmetic::u8, u8, u8);
@@ -50,7 +50,7 @@ class ByteKernels {
 
  private:
   template <bool ASigned, bool BSigned>
-  static constexpr void set_one(KernelSet& set, Arithmetic arithmetic, ElementType a_type,
+  static constexpr void set_one(KernelOverlay& set, Arithmetic arithmetic, ElementType a_type,
                                 ElementType b_type) {
     Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
     kernels[0] = kernels[1] =
