@@ -13,7 +13,7 @@ namespace hotloops {
 
 // Whether a panel of A takes the place of the one before, step by step in the last tile of that.
 inline bool packs_in_place(const Kernel& kernel, const ConstView& a) {
-  return kernel.pending_bytes > 0 && a.col_stride == 1;
+  return kernel.interleaved.packs_next_a && a.col_stride == 1;
 }
 
 // A panel of A that is packed while another one is multiplied: a share of it with each tile.
@@ -46,8 +46,8 @@ class PanelInProgress {
       tile.next_a = &handed_over_;
     }
     if (done_ == length_ || a_.col_stride != 1) return;
-    const bool as_it_is = !kernel_->panels.always && kc_ == tile.kc && kc_ % kCopyStep == 0;
-    if (as_it_is && done_ < due()) {
+    const bool by_copying = kernel_->interleaved.copies_a && kc_ == tile.kc && kc_ % kCopyStep == 0;
+    if (by_copying && done_ < due()) {
       tile.copy_from = row(done_);
       tile.copy_to = at(panel_, done_ * panel_pitch(kernel_->dtype), kernel_->dtype);
       ++done_;

@@ -163,7 +163,7 @@ class Product {
   // A panel of A times the block of B, which is packed if it has not been.
   void run_tiles(const BlockOfB& b, std::int64_t panel, bool to_pack, PanelInProgress& next) {
     const Range rows = rows_of(panel);
-    const bool pack_in_passing = to_pack && args_.b.col_stride == 1 && !kernel_.panels.always;
+    const bool pack_in_passing = to_pack && args_.b.col_stride == 1 && kernel_.interleaved.packs_b;
     Operands operands = Operands::in_place;
     if (!plan_.a_in_place) {
       operands = pack_in_passing ? Operands::packed_a_pack_b : Operands::packed_a;

@@ -2,8 +2,10 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace hotloops {
 
@@ -16,6 +18,16 @@ inline constexpr std::int64_t kThreadGap = 8192;
 // same thread asks again. The size is bounded by the block sizes, not by the operands'. Throws
 // std::bad_alloc.
 std::byte* workspace(std::int64_t bytes);
+
+// Whether memory that is handed out for workspace and results is filled with garbage, which tests
+// ask for: what is read before it is written then shows in the result. Every byte is 0xff, which is
+// NaN in all floating-point types.
+inline std::atomic<bool> fills_with_garbage = false;
+inline void fill_if_asked(void* memory, std::int64_t bytes) {
+  if (bytes > 0 && fills_with_garbage.load(std::memory_order_relaxed)) {
+    std::memset(memory, 0xff, static_cast<std::size_t>(bytes));
+  }
+}
 
 // Gives the calling thread's memory back to the system, and returns how many bytes that were.
 std::int64_t release_workspace();

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hotloops
+from hotloops import _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,14 @@ X86 = platform.machine() == "x86_64"
 NATIVE_ISAS = ["baseline", "avx2", "avx512", "amx"] if X86 else ["baseline", "neon"]
 # amx has kernels of avx512 but for what tiles are for, which has tests of its own.
 VECTOR_ISAS = [name for name in NATIVE_ISAS if name != "amx"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _garbage() -> Iterator[None]:
+    """Fill workspace and results with garbage before every call."""
+    _core.fill_with_garbage(True)
+    yield
+    _core.fill_with_garbage(False)
 
 
 @pytest.fixture(autouse=True)

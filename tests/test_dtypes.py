@@ -495,3 +495,32 @@ def test_what_bfloat16_has_no_common_dtype_with(other: str) -> None:
         actual, theirs = hotloops.matmul(a, b), np.matmul(a, b)
         assert actual.dtype == theirs.dtype
         np.testing.assert_array_equal(actual, theirs)
+
+
+# --- One row ----------------------------------------------------------------------------------
+
+
+@each_kind
+@pytest.mark.parametrize("k", [KC + 8, 2 * KC, 3 * KC + 16])
+@pytest.mark.usefixtures("any_isa")
+def test_one_row_over_blocks_of_k_and_columns(kind: Kind, k: int) -> None:
+    """Whether the row is packed, and interleaved with what, depends on the columns and on k."""
+    values = full_range if kind in INTEGER_KINDS else small_integers
+    for n in (1, 512, 1024, 2300):
+        a, b = operands(values, kind, (1, k, n))
+        want = expected(a, b, kind.dtype or np.result_type(a, b))
+        lefts, rights = (a, LAYOUTS["strided"](a)), (b, LAYOUTS["fortran"](b))
+        for threads, left, right in product((1, 2), lefts, rights):
+            with hotloops.threads(threads):
+                got = hotloops.matmul(left, right, dtype=kind.dtype)
+                np.testing.assert_array_equal(got, want)
+                got = hotloops.matmul(left[0], right, dtype=kind.dtype)
+                np.testing.assert_array_equal(got, want[0])
+        if kind in PACKED_KINDS:
+            got = hotloops.matmul(a, hotloops.pack(b), dtype=kind.dtype)
+            np.testing.assert_array_equal(got, want)
+        if kind.dtype is None:
+            np.testing.assert_array_equal(hotloops.einsum("ij,jk->ik", a, b), want)
+        if kind.dtype is None and kind in HALF_KINDS:
+            np.testing.assert_array_equal(hotloops.dense(a, b), want)
+            np.testing.assert_array_equal(hotloops.linear(a, b.T), want)

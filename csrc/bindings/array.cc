@@ -12,6 +12,7 @@
 
 #include "bindings/tensors.h"
 #include "result_memory.h"
+#include "workspace.h"
 
 namespace py = pybind11;
 
@@ -127,7 +128,9 @@ class ResultMemory {
 
 py::object owned_numpy(PyObject* array, Array& v) {
   if (array == nullptr) throw py::error_already_set();
-  view_numpy(reinterpret_cast<PyArrayObject*>(array), v);
+  auto* numpy = reinterpret_cast<PyArrayObject*>(array);
+  view_numpy(numpy, v);
+  fill_if_asked(v.data, PyArray_NBYTES(numpy));
   return py::reinterpret_steal<py::object>(array);
 }
 

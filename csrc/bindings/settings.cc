@@ -128,6 +128,7 @@ void register_settings(py::module_& m) {
   m.def("set_num_threads_here", &set_num_threads_here, py::arg("n"));
 
   m.def("release_workspace", [] { return release_workspace() + release_results(); });
+  m.def("fill_with_garbage", [](bool fills) { fills_with_garbage = fills; }, py::arg("fills"));
 
   m.def("cache_sizes", [] {
     const CacheSizes& sizes = cache_sizes();

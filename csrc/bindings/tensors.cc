@@ -7,6 +7,7 @@
 
 #include "bindings/dlpack.h"
 #include "result_memory.h"
+#include "workspace.h"
 
 namespace py = pybind11;
 
@@ -204,6 +205,7 @@ py::object new_tensor(const Array& like, ElementType type, std::span<const std::
   dlpack::ManagedTensor* managed = &own_tensor(shape.size(), size * size_of(type))->managed;
   managed->version = like.api->version;
   dlpack::Tensor& made = managed->tensor;
+  fill_if_asked(made.data, size * size_of(type));
   made.dtype = kTensorTypes[static_cast<int>(type)];
   std::ranges::copy(shape, made.shape);
   std::int64_t stride = 1;

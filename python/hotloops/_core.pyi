@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['KC', 'Layer', 'Optimizer', 'PackedMatrix', 'SAVES_INPUT', 'Training', 'TrainingState', 'activate', 'activation_grad', 'add', 'all_greater', 'broadcast_shape', 'cache_sizes', 'check_activation', 'check_precision', 'compiler', 'computed_function', 'cpu_features', 'dense', 'dense_pullback', 'dense_shape', 'einsum', 'float32_precision', 'float32_precision_here', 'fma_peak', 'greater', 'has_gradients', 'has_openmp', 'isa', 'isas', 'kernels', 'linear', 'matmul', 'matmul_shape', 'multiply', 'num_threads', 'release_workspace', 'relu', 'remember_einsum', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_float32_precision', 'set_float32_precision_here', 'set_num_threads', 'set_num_threads_here', 'subtract', 'sum', 'tile_peak', 'train_neuron', 'update_in_place', 'use_isa', 'where', 'where_greater']
+__all__: list[str] = ['KC', 'Layer', 'Optimizer', 'PackedMatrix', 'SAVES_INPUT', 'Training', 'TrainingState', 'activate', 'activation_grad', 'add', 'all_greater', 'broadcast_shape', 'cache_sizes', 'check_activation', 'check_precision', 'compiler', 'computed_function', 'cpu_features', 'dense', 'dense_pullback', 'dense_shape', 'einsum', 'fill_with_garbage', 'float32_precision', 'float32_precision_here', 'fma_peak', 'greater', 'has_gradients', 'has_openmp', 'isa', 'isas', 'kernels', 'linear', 'matmul', 'matmul_shape', 'multiply', 'num_threads', 'release_workspace', 'relu', 'remember_einsum', 'rung_matmul_blocked', 'rung_matmul_ijk_scalar', 'rung_matmul_ikj', 'rung_matmul_ikj_scalar', 'rung_matmul_register_tile', 'rung_relu_scalar', 'select_isa', 'set_float32_precision', 'set_float32_precision_here', 'set_num_threads', 'set_num_threads_here', 'subtract', 'sum', 'tile_peak', 'train_neuron', 'update_in_place', 'use_isa', 'where', 'where_greater']
 class PackedMatrix:
     def __init__(self, b: typing.Any, precision: typing.Any) -> None:
         ...
@@ -101,6 +101,8 @@ def dense_pullback(x: typing.Any, kernel: typing.Any, activation: typing.Any, sa
 def dense_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], kernel: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], bias: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None, transposed: bool) -> tuple:
     ...
 def einsum(subscripts: typing.Any, operands: typing.Any, optimize: typing.Any) -> typing.Any:
+    ...
+def fill_with_garbage(fills: bool) -> None:
     ...
 def float32_precision() -> str:
     ...

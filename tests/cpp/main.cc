@@ -10,9 +10,11 @@
 #include "dispatch.h"
 #include "kernels/leaves.h"
 #include "tests.h"
+#include "workspace.h"
 
 int main() {
   std::cout << std::unitbuf;  // a crash must not swallow what was being tested
+  hotloops::fills_with_garbage = true;
   namespace testing = hotloops::testing;
   const auto usable = hotloops::usable_isas();
   for (const hotloops::IsaEntry& entry : hotloops::isa_table()) {
@@ -41,8 +43,10 @@ int main() {
     testing::test_dtypes(hotloops::avx512::kKernels);
     // Those that were not chosen for this CPU.
     std::cout << "testing avx512's other rows\n";
-    static hotloops::KernelSet others = hotloops::avx512::kKernels;
-    if (!hotloops::has_cheap_shuffles()) hotloops::avx512zen::set_rows(others);
+    static hotloops::KernelSet others =
+        hotloops::has_cheap_shuffles()
+            ? hotloops::avx512::kKernels
+            : hotloops::with_overlay(hotloops::avx512::kKernels, hotloops::avx512zen::kOverlay);
     others.name = "avx512-other-rows";
     hotloops::use_kernels(others);
     testing::test_dot_kernels(others);
