@@ -15,8 +15,6 @@ from support import FMA_ISAS
 
 ROOT = Path(__file__).parent.parent
 QEMU = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
-CROSS = ["CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64"]
-CROSS += ["CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"]
 
 # Compiling for two architectures takes minutes, and more on a busy machine.
 pytestmark = pytest.mark.timeout(1800)
@@ -42,19 +40,21 @@ def require(*tools: str) -> None:
 def run(*command: str) -> str:
     """Run a command and return what it printed; its failure is the test's."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-10_000:]
     return done.stdout
 
 
-def build(directory: Path, *definitions: str) -> str:
-    """Build the core and its tests there, and return the test program."""
-    options = ["CMAKE_BUILD_TYPE=Release", "HOTLOOPS_BUILD_PYTHON=OFF", "HOTLOOPS_BUILD_TESTS=ON"]
-    flags = [f"-D{option}" for option in (*options, *definitions)]
-    run("cmake", "-S", str(ROOT), "-B", str(directory), *flags)
-    run("cmake", "--build", str(directory), "--parallel", str(os.cpu_count()))
-    return str(next(directory.glob("**/hotloops_tests")))
+def build(preset: str) -> str:
+    """Build the core and its tests by a preset of CMakePresets.json; return the test program.
+
+    In the checkout, where `nox -s cpp neon` has built them before: then nothing is left to do.
+    """
+    require("cmake", "ninja")
+    run("cmake", "--preset", preset)
+    run("cmake", "--build", "--preset", preset)
+    return str(ROOT / "build" / preset / "tests" / "cpp" / "hotloops_tests")
 
 
 def digests(printed: str) -> Digests:
@@ -68,10 +68,10 @@ def digests(printed: str) -> Digests:
 
 
 @pytest.fixture(scope="module")
-def native_program(tmp_path_factory: pytest.TempPathFactory) -> str:
+def native_program() -> str:
     """Build the tests for this machine's own architecture."""
-    require("cmake", os.environ.get("CXX", "c++"))
-    return build(tmp_path_factory.mktemp("native"))
+    require(os.environ.get("CXX", "c++"))
+    return build("release")
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,10 @@ def native(native_program: str) -> Digests:
 
 
 @pytest.fixture(scope="module")
-def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Digests:
+def aarch64() -> Digests:
     """Cross compile the tests for aarch64 and run them under qemu."""
-    require("cmake", "aarch64-linux-gnu-g++", "qemu-aarch64")
-    return digests(run(*QEMU, build(tmp_path_factory.mktemp("aarch64"), *CROSS)))
+    require("aarch64-linux-gnu-g++", "qemu-aarch64")
+    return digests(run(*QEMU, build("aarch64")))
 
 
 def test_leaves_export_nothing_outside_of_their_namespace(native_program: str) -> None:
