@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,6 +28,29 @@ EXPORTED = re.compile(r"^[0-9a-f]+ [A-Zuvw] (.*)$", re.MULTILINE)
 
 Digests = dict[tuple[str, ...], dict[str, str]]
 
+# What people set, and would change results or keep other CPUs from running them.
+UNWANTED_FLAGS = "-march=native -Ofast -ffast-math -funsafe-math-optimizations -ffp-contract=off"
+if platform.machine() == "x86_64":
+    UNWANTED_FLAGS += " -mavx2 -mfma -mbmi2 -mlzcnt -mpopcnt"
+WANTED_FLAGS = "-D_GLIBCXX_ASSERTIONS -Wcast-align"
+
+# Compiled to other instructions by each of them.
+PROBE = """
+float sum_of_products(const float* a, const float* b, int n) {
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+void divide(double* x, int n, double y) {
+  for (int i = 0; i < n; ++i) x[i] = x[i] / y + 0.0;
+}
+bool is_nan(double x) { return x != x; }
+double rounded(double x) { return __builtin_rint(x); }
+int bits(unsigned long long x, int n) {
+  return __builtin_popcountll(x) + __builtin_ctzll(x) + __builtin_clzll(x) + int(x << n);
+}
+"""
+
 
 def require(*tools: str) -> None:
     """Skip the test unless all these tools are on the PATH."""
@@ -42,13 +68,31 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def build(directory: Path, *definitions: str) -> str:
-    """Build the core and its tests there, and return the test program."""
+def configure(directory: Path, *definitions: str) -> None:
+    """Have CMake prepare there to build the core and its tests."""
     options = ["CMAKE_BUILD_TYPE=Release", "HOTLOOPS_BUILD_PYTHON=OFF", "HOTLOOPS_BUILD_TESTS=ON"]
     flags = [f"-D{option}" for option in (*options, *definitions)]
-    run("cmake", "-S", str(ROOT), "-B", str(directory), *flags)
+    run("cmake", "-G", "Unix Makefiles", "-S", str(ROOT), "-B", str(directory), *flags)
+
+
+def build(directory: Path, *definitions: str) -> str:
+    """Build the core and its tests there, and return the test program."""
+    configure(directory, *definitions)
     run("cmake", "--build", str(directory), "--parallel", str(os.cpu_count()))
     return str(next(directory.glob("**/hotloops_tests")))
+
+
+def assembly_of_probe(directory: Path, probe: Path) -> dict[str, str]:
+    """Return {source: the probe in assembly, as compiled with the options of that source}."""
+    found, compiled = {}, {}
+    for entry in json.loads((directory / "compile_commands.json").read_text()):
+        command = shlex.split(entry["command"])
+        del command[command.index("-o") :]  # the object, -c and the source
+        options = shlex.join(command)
+        if options not in compiled:
+            compiled[options] = run(*command, "-S", "-o", "-", str(probe))
+        found[entry["file"]] = compiled[options]
+    return found
 
 
 def digests(printed: str) -> Digests:
@@ -91,6 +135,29 @@ def test_leaves_export_nothing_outside_of_their_namespace(native_program: str) -
         names = EXPORTED.findall(run("nm", "--demangle", "--defined-only", str(leaf)))
         assert names
         assert [name for name in names if f"hotloops::{isa}::" not in name] == []
+
+
+def test_flags_of_the_environment_change_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the bits, or the CPUs that can run them, would depend on who built it, and where."""
+    require("cmake", "make", os.environ.get("CXX", "c++"))
+    probe = tmp_path / "probe.cc"
+    probe.write_text(PROBE)
+    assembly = []
+    for name, flags in ("plain", ""), ("unwanted", f"{UNWANTED_FLAGS} {WANTED_FLAGS}"):
+        monkeypatch.setenv("CXXFLAGS", flags)
+        configure(tmp_path / name)
+        assembly.append(assembly_of_probe(tmp_path / name, probe))
+        # GCC's linker would have the whole process take subnormal numbers for zero.
+        link = next((tmp_path / name).glob("**/hotloops_tests.dir/link.txt"))
+        assert "crtfastmath" not in run(*shlex.split(link.read_text()), "-###")
+    plain, unwanted = assembly
+    assert len(set(plain.values())) > 1, "leaves have flags of their own"
+    assert plain.keys() == unwanted.keys()
+    assert [source for source in plain if plain[source] != unwanted[source]] == []
+    for entry in json.loads((tmp_path / "unwanted" / "compile_commands.json").read_text()):
+        assert WANTED_FLAGS in entry["command"]
 
 
 def test_native_isas_agree(native: Digests) -> None:
