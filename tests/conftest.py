@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hotloops
+from hotloops import _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,20 @@ def _settings() -> Iterator[None]:
     before = settings()
     yield
     assert settings() == before
+
+
+@pytest.fixture(autouse=True)
+def _threads_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip a test as soon as it asks for several threads of a build that has one."""
+    enter = hotloops.threads.__enter__
+
+    def enter_or_skip(threads: hotloops.threads) -> hotloops.threads:
+        if threads._n > 1:
+            pytest.skip("built without OpenMP: one thread")
+        return enter(threads)
+
+    if not _core.has_openmp:
+        monkeypatch.setattr(hotloops.threads, "__enter__", enter_or_skip)
 
 
 @pytest.fixture(params=VECTOR_ISAS)
