@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hotloops import _core
 from support import FMA_ISAS
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,7 @@ def run(*command: str) -> str:
 def configure(directory: Path, *definitions: str) -> None:
     """Have CMake prepare there to build the core and its tests."""
     options = ["CMAKE_BUILD_TYPE=Release", "HOTLOOPS_BUILD_PYTHON=OFF", "HOTLOOPS_BUILD_TESTS=ON"]
+    options.append(f"HOTLOOPS_OPENMP={'ON' if _core.has_openmp else 'OFF'}")
     flags = [f"-D{option}" for option in (*options, *definitions)]
     run("cmake", "-G", "Unix Makefiles", "-S", str(ROOT), "-B", str(directory), *flags)
 
@@ -151,7 +153,9 @@ def test_flags_of_the_environment_change_no_result(
         assembly.append(assembly_of_probe(tmp_path / name, probe))
         # GCC's linker would have the whole process take subnormal numbers for zero.
         link = next((tmp_path / name).glob("**/hotloops_tests.dir/link.txt"))
-        assert "crtfastmath" not in run(*shlex.split(link.read_text()), "-###")
+        compiler, *others = shlex.split(link.read_text())
+        options = [word for word in others if word.startswith("-") and word != "-o"]
+        assert "crtfastmath" not in run(compiler, *options, "-###", str(probe))
     plain, unwanted = assembly
     assert len(set(plain.values())) > 1, "leaves have flags of their own"
     assert plain.keys() == unwanted.keys()
