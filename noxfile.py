@@ -30,9 +30,9 @@ def install_group(session: nox.Session, group: str) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, group))
 
 
-def run_preset(session: nox.Session, preset: str) -> None:
+def run_preset(session: nox.Session, preset: str, *definitions: str) -> None:
     """Configure, build and test the C++ core by one preset of CMakePresets.json."""
-    session.run("cmake", "--preset", preset)
+    session.run("cmake", "--preset", preset, *definitions)
     session.run("cmake", "--build", "--preset", preset)
     session.run("ctest", "--preset", preset)
 
@@ -127,6 +127,16 @@ def old_cpus(session: nox.Session) -> None:
             *(*emulated, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_smoke.py"),
             external=True,
         )
+
+
+@nox.session
+def clang(session: nox.Session) -> None:
+    """Test the C++ core as Clang compiles it; an argument names another compiler."""
+    compiler = session.posargs[0] if session.posargs else "clang++"
+    if shutil.which(compiler) is None:
+        session.skip(f"{compiler} is not installed")
+    install_group(session, "build")
+    run_preset(session, "clang", f"-DCMAKE_CXX_COMPILER={compiler}")
 
 
 @nox.session

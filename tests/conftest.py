@@ -43,6 +43,20 @@ def _settings() -> Iterator[None]:
     assert settings() == before
 
 
+@pytest.fixture(autouse=True)
+def _threads_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip a test as soon as it asks for several threads of a build that has one."""
+    enter = hotloops.threads.__enter__
+
+    def enter_or_skip(threads: hotloops.threads) -> hotloops.threads:
+        if threads._n > 1:
+            pytest.skip("built without OpenMP: one thread")
+        return enter(threads)
+
+    if not _core.has_openmp:
+        monkeypatch.setattr(hotloops.threads, "__enter__", enter_or_skip)
+
+
 @pytest.fixture(params=VECTOR_ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on each vector ISA of this architecture; one that is not there is skipped."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from hotloops import _core
 from support import FMA_ISAS
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +32,32 @@ VEX_CODED = re.compile(r"^ +[0-9a-f]+:\t(?:(?:26|2e|36|3e|64|65|67) )*(?:c4|c5|6
 
 Digests = dict[tuple[str, ...], dict[str, str]]
 
+# As the module was built.
+OPENMP = f"HOTLOOPS_OPENMP={'ON' if _core.has_openmp else 'OFF'}"
+
+# What people set, and would change results or keep other CPUs from running them.
+UNWANTED_FLAGS = "-march=native -Ofast -ffast-math -funsafe-math-optimizations -ffp-contract=off"
+if platform.machine() == "x86_64":
+    UNWANTED_FLAGS += " -mavx2 -mfma -mbmi2 -mlzcnt -mpopcnt"
+WANTED_FLAGS = "-D_GLIBCXX_ASSERTIONS -Wcast-align"
+
+# Compiled to other instructions by each of them.
+PROBE = """
+float sum_of_products(const float* a, const float* b, int n) {
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+void divide(double* x, int n, double y) {
+  for (int i = 0; i < n; ++i) x[i] = x[i] / y + 0.0;
+}
+bool is_nan(double x) { return x != x; }
+double rounded(double x) { return __builtin_rint(x); }
+int bits(unsigned long long x, int n) {
+  return __builtin_popcountll(x) + __builtin_ctzll(x) + __builtin_clzll(x) + int(x << n);
+}
+"""
+
 
 def require(*tools: str) -> None:
     """Skip the test unless all these tools are on the PATH."""
@@ -46,15 +75,35 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+def configure(directory: Path) -> None:
+    """Have CMake prepare there to build the core and its tests."""
+    options = ["CMAKE_BUILD_TYPE=Release", "HOTLOOPS_BUILD_PYTHON=OFF", "HOTLOOPS_BUILD_TESTS=ON"]
+    flags = [f"-D{option}" for option in (*options, OPENMP)]
+    run("cmake", "-G", "Unix Makefiles", "-S", str(ROOT), "-B", str(directory), *flags)
+
+
 def build(preset: str) -> str:
     """Build the core and its tests by a preset of CMakePresets.json; return the test program.
 
     In the checkout, where `nox -s cpp neon` has built them before: then nothing is left to do.
     """
     require("cmake", "ninja")
-    run("cmake", "--preset", preset)
+    run("cmake", "--preset", preset, f"-D{OPENMP}")
     run("cmake", "--build", "--preset", preset)
     return str(ROOT / "build" / preset / "tests" / "cpp" / "hotloops_tests")
+
+
+def assembly_of_probe(directory: Path, probe: Path) -> dict[str, str]:
+    """Return {source: the probe in assembly, as compiled with the options of that source}."""
+    found, compiled = {}, {}
+    for entry in json.loads((directory / "compile_commands.json").read_text()):
+        command = shlex.split(entry["command"])
+        del command[command.index("-o") :]  # the object, -c and the source
+        options = shlex.join(command)
+        if options not in compiled:
+            compiled[options] = run(*command, "-S", "-o", "-", str(probe))
+        found[entry["file"]] = compiled[options]
+    return found
 
 
 def digests(printed: str) -> Digests:
@@ -133,6 +182,31 @@ def test_nothing_that_runs_before_dispatch_needs_avx(native_program: str) -> Non
         assert not (is_leaf and re.search(r" T ", symbols)), file.name
     assert checked["leaf"] >= 3
     assert checked["other"] > 20
+
+
+def test_flags_of_the_environment_change_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the bits, or the CPUs that can run them, would depend on who built it, and where."""
+    require("cmake", "make", os.environ.get("CXX", "c++"))
+    probe = tmp_path / "probe.cc"
+    probe.write_text(PROBE)
+    assembly = []
+    for name, flags in ("plain", ""), ("unwanted", f"{UNWANTED_FLAGS} {WANTED_FLAGS}"):
+        monkeypatch.setenv("CXXFLAGS", flags)
+        configure(tmp_path / name)
+        assembly.append(assembly_of_probe(tmp_path / name, probe))
+        # GCC's linker would have the whole process take subnormal numbers for zero.
+        link = next((tmp_path / name).glob("**/hotloops_tests.dir/link.txt"))
+        compiler, *others = shlex.split(link.read_text())
+        options = [word for word in others if word.startswith("-") and word != "-o"]
+        assert "crtfastmath" not in run(compiler, *options, "-###", str(probe))
+    plain, unwanted = assembly
+    assert len(set(plain.values())) > 1, "leaves have flags of their own"
+    assert plain.keys() == unwanted.keys()
+    assert [source for source in plain if plain[source] != unwanted[source]] == []
+    for entry in json.loads((tmp_path / "unwanted" / "compile_commands.json").read_text()):
+        assert WANTED_FLAGS in entry["command"]
 
 
 def test_native_isas_agree(native: Digests) -> None:

@@ -139,6 +139,15 @@ def test_show_config_prints_what_the_dicts_hold(capsys: pytest.CaptureFixture[st
         assert part in printed
 
 
+def test_show_config_says_how_to_get_more_threads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for has_openmp in (True, False):
+        monkeypatch.setattr(_core, "has_openmp", has_openmp)
+        hotloops.show_config()
+        assert ("build again" in capsys.readouterr().out) == (not has_openmp)
+
+
 def test_the_result_does_not_depend_on_who_limits_the_threads() -> None:
     x = support.normal(1, (300, 300), np.float32)
     expected = hotloops.matmul(x, x)

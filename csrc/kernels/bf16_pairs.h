@@ -26,14 +26,24 @@ struct Bf16PairSimd : Simd<float, 64> {
   static constexpr int kDepth = 2;
   static constexpr bool kHead = true;
 
-  HOTLOOPS_INLINE static V splat(float x) { return reinterpret_cast<V>(_mm512_set1_ps(x)); }
+  HOTLOOPS_INLINE static V splat(float x) { return opaque(reinterpret_cast<V>(_mm512_set1_ps(x))); }
   HOTLOOPS_INLINE static V splat_pair(uint32_t pair) {
-    return reinterpret_cast<V>(_mm512_set1_epi32(static_cast<int>(pair)));
+    return opaque(reinterpret_cast<V>(_mm512_set1_epi32(static_cast<int>(pair))));
   }
   HOTLOOPS_INLINE static V multiply_add(V a, V b, V sums) {
     return reinterpret_cast<V>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums),
                                                 reinterpret_cast<__m512bh>(a),
                                                 reinterpret_cast<__m512bh>(b)));
+  }
+
+ private:
+  // Clang 16 crashes (its pass VectorCombine recurses without end) where it sees that a vector of
+  // bfloat16 is a broadcast of another type. Clang 19 does not; those between have not been tried.
+  HOTLOOPS_INLINE static V opaque(V v) {
+#if defined(__clang__) && __clang_major__ < 19
+    asm("" : HOTLOOPS_VECTOR_OPERAND(v));
+#endif
+    return v;
   }
 };
 

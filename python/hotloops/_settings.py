@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # More threads than any machine has; OpenMP aborts the process when it cannot create one.
 _MAX_THREADS = 1024
 
+_ONE_THREAD = "1, for this build has no OpenMP: build again by GCC, or by Clang with libomp"
+
 
 def _thread_count(function: str, n: Any) -> int:
     try:
@@ -31,7 +33,8 @@ def get_num_threads() -> int:
     """Return how many threads a call from this thread may use.
 
     At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores). One in a process
-    made by ``os.fork`` after its parent used threads: OpenMP's do not survive it.
+    made by ``os.fork`` after its parent used threads: OpenMP's do not survive it. One, too, in a
+    build without OpenMP; `show_config` tells.
 
     Returns
     -------
@@ -351,10 +354,11 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         return config
     if mode != "stdout":
         raise ValueError(f"show_config: mode is {mode!r} but must be 'stdout' or 'dicts'")
-    openmp = "with OpenMP" if config["openmp"] else "without OpenMP: one thread"
+    openmp = "with OpenMP" if config["openmp"] else "without OpenMP"
+    threads = f"{config['threads']}" if config["openmp"] else _ONE_THREAD
     caches = ", ".join(f"{name} {size >> 10} KiB" for name, size in config["caches"].items())
     print(f"hotloops     {config['hotloops']}, {config['compiler']}, {openmp}")
-    print(f"threads      {config['threads']}")
+    print(f"threads      {threads}")
     print(f"isa          {config['isa']} (of {', '.join(config['isas'])})")
     print(f"cpu features {', '.join(config['cpu_features'])}")
     print(f"caches       {caches}")
