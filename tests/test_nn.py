@@ -193,7 +193,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "no activation": (
         ValueError,
-        "Activation: activation is None but must be the name of one",
+        "Activation: activation is None but must be 'relu', 'gelu'",
         lambda: nn.Activation(None),  # type: ignore[arg-type]
     ),
     "not a layer": (
@@ -279,7 +279,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "no samples": (
         ValueError,
-        "fit: x has no samples",
+        r"fit: x has shape \(0, 2\) but samples are needed",
         lambda: compiled().fit(XOR_X[:0], XOR_Y[:0]),
     ),
     "y": (
@@ -314,7 +314,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "nesterov": (
         ValueError,
-        "SGD: nesterov needs a momentum above 0",
+        "SGD: nesterov is True but momentum is 0; nesterov needs a momentum above 0",
         lambda: nn.SGD(nesterov=True),
     ),
     "beta_2": (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _core, _tensors
+from hotloops import _arguments, _core, _tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def dtype_name(dtype: Any) -> str:
         return dtype  # NumPy knows bfloat16 only once ml_dtypes has been imported
     if type(dtype).__module__ == "torch":
         return str(dtype).removeprefix("torch.")
-    dtype = np.dtype(dtype)
+    dtype = _arguments.as_dtype("matmul", "dtype", dtype)
     return str(dtype.name if dtype.isnative else dtype.str)
 
 
@@ -51,9 +51,11 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     out = unwrapped(out)
     if has_own_semantics(a, b, out):
         return _numpy_matmul(a, b, out, dtype)
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = _arguments.as_numbers("matmul", "a", a), _arguments.as_numbers("matmul", "b", b)
+    if dtype is not None:
+        dtype = _arguments.as_dtype("matmul", "dtype", dtype)
     try:
-        result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
+        result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else dtype
     except TypeError:  # none, such as of bfloat16 and float16; products may still have one
         return _numpy_matmul(a, b, out, dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
@@ -81,7 +83,7 @@ def _matmul_packed(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) 
             return _tensors.result_tensor(result, out)
         a = a.detach().resolve_conj().resolve_neg()
     else:
-        a, out = np.asarray(a), unwrapped(out)
+        a, out = _arguments.as_numbers("matmul", "a", a), unwrapped(out)
         a = prepared(a, a.dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     name = b.dtype_name if dtype is None else dtype_name(dtype)
@@ -104,7 +106,8 @@ def _matmul_core(a: Any, b: Any, out: Any, *, precision: str | None, name: str |
 
 def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     options = {name: value for name, value in (("out", out), ("dtype", dtype)) if value is not None}
-    return np.matmul(a, b, **options)
+    with _arguments.naming("matmul", a=a, b=b, **options):
+        return np.matmul(a, b, **options)
 
 
 def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
@@ -147,7 +150,12 @@ def dense(
     if _tensors.has_tensor(*named.values(), out):
         return _dense_tensors(function, named, activation, out, precision)
     out = unwrapped(out)
-    operands = [None if operand is None else np.asarray(operand) for operand in named.values()]
+    operands = [
+        operand
+        if operand is None and name in ("bias", "residual")
+        else np.asarray(_arguments.as_numbers(function, name, operand))
+        for name, operand in named.items()
+    ]
     dtype = np.result_type(*(operand.dtype for operand in operands if operand is not None))
     x, kernel, bias, residual = operands
     bias_shape = None if bias is None else bias.shape
@@ -216,7 +224,7 @@ def _dense_packed(
         arrays = dict(zip(arrays, _tensors.as_arrays(function, arrays, out), strict=True))
     for other, array in arrays.items():
         if not _tensors.is_tensor(array):
-            array = np.asarray(array)
+            array = np.asarray(_arguments.as_numbers(function, other, array))
             arrays[other] = array = prepared(array, array.dtype)
         dtype = dtype_name(array.dtype)
         if dtype != packed.dtype_name or dtype not in _REAL_DTYPES | _COMPLEX_DTYPES:
