@@ -410,7 +410,9 @@ PAIRS = "add | multiply | subtract | greater | all_greater | where | where_great
 ACTIVATIONS = "relu | gelu | gelu_tanh | sigmoid | silu | tanh"
 GRADIENTS = "dense_vjp* | matmul_vjp* | relu_vjp* | torch.*"
 SCALARS = "-1 | 0 | 1.5 | -1.5 | NaN | infinity | True | array () | tensor () | its first element"
-ANY_SHAPE = "empty list | array (* | array of 65 rows | read-only array | tensor (* | the other kind"
+ANY_SHAPE = (
+    "empty list | array (* | array of 65 rows | read-only array | tensor (* | the other kind"
+)
 TENSOR = "tensor ()"
 
 # What is taken, and why: names of callables (without "naive."), parameters, labels of values.

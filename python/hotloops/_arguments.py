@@ -104,9 +104,7 @@ def as_reals(function: str, name: str, value: Any, dtype: Any) -> Any:
 # ---- Numbers, names and the like -----------------------------------------------------------------
 
 
-def as_count(
-    function: str, name: str, value: Any, least: int, most: int = _LARGEST_INTEGER
-) -> int:
+def as_count(function: str, name: str, value: Any, least: int, most: int = _LARGEST_INTEGER) -> int:
     """Return a whole number within bounds."""
     try:
         count = operator.index(value)
@@ -133,7 +131,7 @@ def as_positive(function: str, name: str, value: Any) -> float:
     number = as_real(function, name, value)
     if 0 < number < math.inf:
         return number
-    raise ValueError(f"{function}: {name} is {number} but must be above 0 and finite")
+    raise ValueError(f"{function}: {name} is {shown(value)} but must be above 0 and finite")
 
 
 def as_choice(
@@ -230,4 +228,6 @@ def _named(error: Exception, function: str, arguments: dict[str, Any]) -> Except
 
 def _kind_of(error: Exception) -> type[TypeError] | type[ValueError]:
     # torch raises RuntimeError for a dtype as for a shape, which we check before.
-    return ValueError if isinstance(error, (ValueError, LookupError, ArithmeticError)) else TypeError
+    return (
+        ValueError if isinstance(error, (ValueError, LookupError, ArithmeticError)) else TypeError
+    )
