@@ -15,7 +15,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -212,10 +212,10 @@ BUILT = ("count_params", "get_weights", "save", "set_weights", "summary")
 
 @dataclass
 class Subject:
-    """A public callable, with valid arguments; as tensors where `tensors`."""
+    """A public callable, with valid arguments: arrays, tensors, or tensors of bfloat16."""
 
     name: str
-    tensors: bool = False
+    kind: Literal["arrays", "tensors", "bfloat16"] = "arrays"
 
     @cached_property
     def arguments(self) -> Callable[[], dict[str, Any]]:
@@ -242,7 +242,7 @@ class Subject:
         """Return the callable."""
         owner, _, last = self.name.rpartition(".")
         if last == "pullback":
-            function, arguments = Subject(owner, self.tensors), self.given(owner)
+            function, arguments = Subject(owner, self.kind), self.given(owner)
             return function.target()(*arguments.values())[1]
         if owner in INSTANCES:
             return getattr(self.instance() if instance is None else instance, last)
@@ -254,7 +254,10 @@ class Subject:
     def given(self, name: str | None = None) -> dict[str, Any]:
         """Return new valid arguments, of a function of another name if that is given."""
         arguments = (self if name is None else Subject(name)).arguments()
-        return {k: as_tensors(v) if self.tensors else v for k, v in arguments.items()}
+        if self.kind == "arrays":
+            return arguments
+        dtype = torch.bfloat16 if self.kind == "bfloat16" else None
+        return {k: as_tensors(v, dtype) for k, v in arguments.items()}
 
     def call(self, instance: Any, arguments: dict[str, Any]) -> Any:
         """Call it by position where it must be, else by name."""
@@ -273,13 +276,12 @@ class Subject:
         return self.target(instance)(*positional, **named)
 
 
-def as_tensors(value: Any) -> Any:
-    """Return tensors for arrays, also in tuples and lists."""
+def as_tensors(value: Any, dtype: Any) -> Any:
+    """Return tensors for arrays, also in tuples; floats of a dtype, if one is given."""
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(value.copy())
-    if isinstance(value, (tuple, list)):
-        return type(value)(as_tensors(each) for each in value)
-    return value
+        tensor = torch.from_numpy(value.copy())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return tuple(as_tensors(each, dtype) for each in value) if type(value) is tuple else value
 
 
 OF_ARRAYS = [
@@ -299,12 +301,13 @@ def takes_tensors(name: str) -> bool:
 
 SUBJECTS = [Subject(name) for name in NAMES if not name.startswith("torch.")]
 if HAS_TORCH:
-    SUBJECTS += [Subject(name, tensors=True) for name in NAMES if takes_tensors(name)]
-    SUBJECTS += [Subject(name, tensors=True) for name in NAMES if name.startswith("torch.")]
+    SUBJECTS += [Subject(name, "tensors") for name in NAMES if takes_tensors(name)]
+    SUBJECTS += [Subject(name, "bfloat16") for name in NAMES if takes_tensors(name)]
+    SUBJECTS += [Subject(name, "tensors") for name in NAMES if name.startswith("torch.")]
 
 
 def subject_id(subject: Subject) -> str:
-    return f"{subject.name}{' of tensors' if subject.tensors else ''}"
+    return subject.name if subject.kind == "arrays" else f"{subject.name} of {subject.kind}"
 
 
 # ---- The values ----------------------------------------------------------------------------------
@@ -394,7 +397,7 @@ def bad_values(valid: Any) -> Iterator[tuple[str, Any]]:
     is_tensor = HAS_TORCH and isinstance(valid, torch.Tensor)
     if not is_tensor and not isinstance(valid, np.ndarray):
         return
-    array = valid.numpy() if is_tensor else valid
+    array = (valid.float() if valid.is_floating_point() else valid).numpy() if is_tensor else valid
     for label, make in MADE_OF_ARRAYS.items():
         value = make(array)
         numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
@@ -594,7 +597,7 @@ def snapshot(*things: Any) -> bytes:
         if isinstance(thing, np.ndarray):
             return thing.tobytes() if thing.dtype != object else repr(thing)
         if HAS_TORCH and isinstance(thing, torch.Tensor):
-            return None if thing.is_sparse or thing.is_meta else thing.numpy(force=True).tobytes()
+            return None if thing.is_sparse or thing.is_meta else thing.tolist()
         if isinstance(thing, Anything):
             return None
         return thing

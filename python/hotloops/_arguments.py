@@ -28,7 +28,7 @@ _FIRST_OF_PACKAGES = 256  # NPY_USERDEF
 _LARGEST_INTEGER = 2**63 - 1  # of the core
 _FOREIGN = (
     *(TypeError, ValueError, RuntimeError),
-    *(ArithmeticError, AttributeError, LookupError),
+    *(AttributeError, LookupError, OverflowError, ZeroDivisionError),
 )
 _SHOWN = (str, bytes, bool, int, float, complex, type(None), type(...))
 
@@ -228,6 +228,5 @@ def _named(error: Exception, function: str, arguments: dict[str, Any]) -> Except
 
 def _kind_of(error: Exception) -> type[TypeError] | type[ValueError]:
     # torch raises RuntimeError for a dtype as for a shape, which we check before.
-    return (
-        ValueError if isinstance(error, (ValueError, LookupError, ArithmeticError)) else TypeError
-    )
+    of_value = ValueError, LookupError, ArithmeticError
+    return ValueError if isinstance(error, of_value) else TypeError

@@ -21,6 +21,7 @@ class Primals:
 
     def __init__(self, function: str, **operands: Any) -> None:
         self._function = function
+        # A bias may be missing, and nothing else.
         given = {n: x for n, x in operands.items() if x is not None or n != "bias"}
         self._has_tensors = _tensors.has_tensor(*given.values())
         if self._has_tensors:

@@ -83,7 +83,7 @@ class Stack:
             iterator = _arguments.as_iterator("Sequential", "layers", layers)
             for i, layer in enumerate(iterator):
                 self._add("Sequential", f"layers[{i}]", layer)
-        except (TypeError, ValueError):
+        except Exception:
             for layer in self._layers:  # of no model again: this one does not come to be
                 layer.name = None
             raise
