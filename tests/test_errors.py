@@ -146,6 +146,47 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         "linear: precision is 'low' but must be None, 'float32', 'bf16x6', 'bf16x3', 'bf16'",
     ),
+    "no numbers": (
+        lambda: matmul(ones(2, 2), [["a", "b"], ["c", "d"]]),
+        TypeError,
+        "matmul: b is a list of dtype <U1 but must be numbers",
+    ),
+    "ragged": (
+        lambda: dense([[1.0], [1.0, 2.0]], ones(1, 1)),
+        ValueError,
+        "dense: x is a list, of which NumPy makes no array: setting an array element",
+    ),
+    "relu of None": (lambda: relu(None), TypeError, "relu: x is None: '>=' not supported"),
+    "kernel scalar": (
+        lambda: dense(ones(2, 3), F32(3)),
+        ValueError,
+        "dense: kernel has 0 dimensions but 2 are needed",
+    ),
+    "dtype": (
+        lambda: matmul(ones(2, 2), ones(2, 2), dtype="x"),
+        TypeError,
+        "matmul: dtype is 'x': data type 'x' not understood",
+    ),
+    "pack": (
+        lambda: hotloops.pack("x"),
+        TypeError,
+        "pack: b is 'x' of dtype <U1 but must be numbers",
+    ),
+    "default precision": (
+        lambda: hotloops.set_float32_precision("high"),
+        ValueError,
+        "set_float32_precision: precision is 'high' but must be 'float32', 'bf16x6', 'bf16x3', 'bf",
+    ),
+    "no default precision": (
+        lambda: hotloops.float32_precision(None),  # type: ignore[arg-type]
+        ValueError,
+        "float32_precision: precision is None but must be 'float32', 'bf16x6', 'bf16x3', 'bf16'",
+    ),
+    "isa": (
+        lambda: hotloops.use_isa("x"),
+        ValueError,
+        "use_isa: name is 'x' but this CPU can use",
+    ),
     "threads": (
         lambda: hotloops.set_num_threads(0),
         ValueError,

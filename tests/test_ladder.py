@@ -88,7 +88,7 @@ def test_rungs_are_in_order_and_explained(op: str) -> None:
 
 
 def test_an_unknown_op_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"rungs: op is 'conv', expected one of 'matmul'"):
+    with pytest.raises(ValueError, match=r"rungs: op is 'conv' but must be 'matmul'"):
         ladder.rungs("conv")
 
 

@@ -193,22 +193,27 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "no activation": (
         ValueError,
-        "Activation: activation is None but must be the name of one",
+        "Activation: activation is None but must be 'relu', 'gelu'",
         lambda: nn.Activation(None),  # type: ignore[arg-type]
     ),
     "not a layer": (
         TypeError,
-        "add: layer is a str but must be Dense or Activation",
+        "add: layer is 'dense' but must be Dense or Activation",
         lambda: nn.Sequential().add("dense"),  # type: ignore[arg-type]
     ),
     "a layer twice": (
         ValueError,
-        "add: dense_1 is part of a model already",
+        "Sequential: dense_1 is part of a model already",
         lambda: nn.Sequential([nn.Dense(1)] * 2),
+    ),
+    "layers": (
+        TypeError,
+        "Sequential: layers is a Dense but must be a sequence",
+        lambda: nn.Sequential(nn.Dense(2)),  # type: ignore[arg-type]
     ),
     "input_dim inside": (
         ValueError,
-        "add: input_dim is for the first layer only",
+        "Sequential: input_dim is for the first layer only",
         lambda: nn.Sequential([nn.Dense(1), nn.Dense(1, input_dim=1)]),
     ),
     "a late layer": (
@@ -223,7 +228,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "no input_dim": (
         ValueError,
-        "build: input_dim is not known",
+        "build: input_dim is None and not known from the first layer",
         lambda: nn.Sequential([nn.Dense(1)]).get_weights(),
     ),
     "no weights yet": (RuntimeError, "there are no weights yet", lambda: nn.Dense(1).kernel),
@@ -279,7 +284,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "no samples": (
         ValueError,
-        "fit: x has no samples",
+        r"fit: x has shape \(0, 2\) but samples are needed",
         lambda: compiled().fit(XOR_X[:0], XOR_Y[:0]),
     ),
     "y": (
@@ -299,7 +304,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "classes that do not exist": (
         ValueError,
-        "y has the class 1 but the classes of 1 outputs are 0 to 0",
+        "fit: y has the class 1 but the classes of 1 outputs are 0 to 0",
         lambda: compiled(loss="sparse_categorical_crossentropy").fit(XOR_X, [0, 1, 0, 0]),
     ),
     "learning_rate": (
@@ -314,7 +319,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "nesterov": (
         ValueError,
-        "SGD: nesterov needs a momentum above 0",
+        "SGD: nesterov is True but momentum is 0; nesterov needs a momentum above 0",
         lambda: nn.SGD(nesterov=True),
     ),
     "beta_2": (
@@ -359,7 +364,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "validation_data": (
         TypeError,
-        r"fit: validation_data is a ndarray but must be a pair \(x, y\)",
+        r"fit: validation_data has shape \(4, 2\) .* but must be a pair \(x, y\)",
         lambda: compiled().fit([[0, 1]], [1], validation_data=np.ones((4, 2))),  # type: ignore[arg-type]
     ),
     "iterations": (
@@ -507,3 +512,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(path, model=np.array([{"format": 1}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         nn.Sequential.load(path)
+
+
+def test_a_model_that_does_not_come_to_be_leaves_its_layers_alone() -> None:
+    layer = nn.Dense(1, input_dim=2)
+    with pytest.raises(TypeError, match=r"Sequential: layers\[1\] is None but must be"):
+        nn.Sequential([layer, None])  # type: ignore[list-item]
+    assert nn.Sequential([layer]).layers == (layer,)
+
+
+def test_a_refusal_does_not_build_the_model() -> None:
+    model = nn.Sequential([nn.Dense(1)], seed=0)
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match="fit: y has shape"):
+        model.fit(XOR_X, XOR_Y[:2])
+    with pytest.raises(ValueError, match=r"fit: validation_data's x has shape \(4, 1\)"):
+        model.fit(XOR_X, XOR_Y, validation_data=(XOR_Y, XOR_Y))
+    assert not model.built
+    model.build(7)

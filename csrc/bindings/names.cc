@@ -18,9 +18,9 @@ constexpr std::pair<std::string_view, Arithmetic> kPrecisionNames[] = {
     {"bf16x3", Arithmetic::bf16x3},
     {"bf16", Arithmetic::bf16x1}};
 
-// The value of that name, which is not None.
+// The value of that name; None is not among them, but offered in the message if it is one more.
 template <class Table>
-auto find_named(std::string_view function, std::string_view argument, py::handle name,
+auto find_named(std::string_view function, std::string_view argument, py::handle name, bool or_none,
                 const Table& table) {
   if (py::isinstance<py::str>(name)) {
     const auto text = name.cast<std::string_view>();
@@ -28,22 +28,31 @@ auto find_named(std::string_view function, std::string_view argument, py::handle
       if (text == known) return value;
     }
   }
+  const py::object shown = py::module_::import("reprlib").attr("repr")(name);
   std::string message = std::string(function) + ": " + std::string(argument) + " is " +
-                        py::repr(name).cast<std::string>() + " but must be None";
-  for (const auto& [known, value] : table) message += ", '" + std::string(known) + "'";
+                        shown.cast<std::string>() + " but must be";
+  const char* separator = " ";
+  if (or_none) {
+    message += " None";
+    separator = ", ";
+  }
+  for (const auto& [known, value] : table) {
+    message.append(separator).append("'").append(known).append("'");
+    separator = ", ";
+  }
   throw std::invalid_argument(message);
 }
 
 }  // namespace
 
-Activation activation_named(std::string_view function, py::handle name) {
-  if (name.is_none()) return Activation::none;
-  return find_named(function, "activation", name, kActivationNames);
+Activation activation_named(std::string_view function, py::handle name, bool or_none) {
+  if (or_none && name.is_none()) return Activation::none;
+  return find_named(function, "activation", name, or_none, kActivationNames);
 }
 
-Arithmetic precision_named(std::string_view function, py::handle name) {
-  if (name.is_none()) return float32_precision();
-  return find_named(function, "precision", name, kPrecisionNames);
+Arithmetic precision_named(std::string_view function, py::handle name, bool or_none) {
+  if (or_none && name.is_none()) return float32_precision();
+  return find_named(function, "precision", name, or_none, kPrecisionNames);
 }
 
 std::string_view name_of_precision(Arithmetic precision) {

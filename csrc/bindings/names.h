@@ -18,13 +18,14 @@ inline constexpr std::pair<std::string_view, Activation> kActivationNames[] = {
     {"tanh", Activation::tanh},           {"silu", Activation::silu},
     {"softmax", Activation::softmax}};
 
-// The activation of that name, None included. Throws std::invalid_argument, in the name of
-// `function`, if there is none.
-Activation activation_named(std::string_view function, pybind11::handle name);
+// The activation of that name, None included unless `or_none` is false. Throws
+// std::invalid_argument, in the name of `function`, if there is none.
+Activation activation_named(std::string_view function, pybind11::handle name, bool or_none = true);
 
-// How to multiply float32 for a caller who accepts the precision of that name, or who says None.
-// Throws std::invalid_argument, in the name of `function`, if there is none.
-Arithmetic precision_named(std::string_view function, pybind11::handle name);
+// How to multiply float32 for a caller who accepts the precision of that name, or who says None
+// unless `or_none` is false. Throws std::invalid_argument, in the name of `function`, if there is
+// none.
+Arithmetic precision_named(std::string_view function, pybind11::handle name, bool or_none = true);
 
 // The name of f32 or one of its bfloat16 arithmetics.
 std::string_view name_of_precision(Arithmetic precision);

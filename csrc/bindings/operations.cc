@@ -265,12 +265,16 @@ void register_operations(py::module_& m) {
         py::arg("transposed"));
   m.def(
       "check_activation",
-      [](const std::string& function, py::handle name) { activation_named(function, name); },
-      py::arg("function"), py::arg("activation"));
+      [](const std::string& function, py::handle name, bool or_none) {
+        activation_named(function, name, or_none);
+      },
+      py::arg("function"), py::arg("activation"), py::arg("or_none") = true);
   m.def(
       "check_precision",
-      [](const std::string& function, py::handle name) { precision_named(function, name); },
-      py::arg("function"), py::arg("precision"));
+      [](const std::string& function, py::handle name, bool or_none) {
+        precision_named(function, name, or_none);
+      },
+      py::arg("function"), py::arg("precision"), py::arg("or_none") = true);
 }
 
 }  // namespace hotloops

@@ -111,7 +111,7 @@ void register_settings(py::module_& m) {
   m.def(
       "set_float32_precision",
       [](py::handle name) {
-        set_float32_precision(precision_named("set_float32_precision", name));
+        set_float32_precision(precision_named("set_float32_precision", name, false));
       },
       py::arg("precision"));
   m.def(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _core, _tensors
+from hotloops import _arguments, _core, _tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,9 @@ def dtype_name(dtype: Any) -> str:
     """
     if isinstance(dtype, str) and dtype in PRODUCT_DTYPES:
         return dtype  # NumPy knows bfloat16 only once ml_dtypes has been imported
-    if type(dtype).__module__ == "torch":
+    if type(dtype).__module__ == "torch" and type(dtype).__name__ == "dtype":
         return str(dtype).removeprefix("torch.")
-    dtype = np.dtype(dtype)
+    dtype = _arguments.as_dtype("matmul", "dtype", dtype)
     return str(dtype.name if dtype.isnative else dtype.str)
 
 
@@ -51,9 +51,11 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     out = unwrapped(out)
     if has_own_semantics(a, b, out):
         return _numpy_matmul(a, b, out, dtype)
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = _arguments.as_numbers("matmul", "a", a), _arguments.as_numbers("matmul", "b", b)
+    if dtype is not None:
+        dtype = _arguments.as_dtype("matmul", "dtype", dtype)
     try:
-        result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else np.dtype(dtype)
+        result_dtype = np.result_type(a.dtype, b.dtype) if dtype is None else dtype
     except TypeError:  # none, such as of bfloat16 and float16; products may still have one
         return _numpy_matmul(a, b, out, dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
@@ -81,7 +83,7 @@ def _matmul_packed(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) 
             return _tensors.result_tensor(result, out)
         a = a.detach().resolve_conj().resolve_neg()
     else:
-        a, out = np.asarray(a), unwrapped(out)
+        a, out = np.asarray(_arguments.as_numbers("matmul", "a", a)), unwrapped(out)
         a = prepared(a, a.dtype)
     shape = _core.matmul_shape(a.shape, b.shape)
     name = b.dtype_name if dtype is None else dtype_name(dtype)
@@ -104,7 +106,8 @@ def _matmul_core(a: Any, b: Any, out: Any, *, precision: str | None, name: str |
 
 def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
     options = {name: value for name, value in (("out", out), ("dtype", dtype)) if value is not None}
-    return np.matmul(a, b, **options)
+    with _arguments.naming("matmul", a=a, b=b, **options):
+        return np.matmul(a, b, **options)
 
 
 def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
@@ -117,7 +120,8 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None)
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     name = dtype_name(_tensors.promoted(a, b) if dtype is None else dtype)
-    common = _tensors.torch_dtype(name)
+    with _arguments.naming("matmul", dtype=dtype):
+        common = _tensors.torch_dtype(name)
     shape = _core.matmul_shape(tuple(a.shape), tuple(b.shape))
     check_out("matmul", out, shape, name, (a.ndim > 1) + (b.ndim > 1))
     for operands in ((a, b), (a.to(common), b.to(common))):
@@ -147,9 +151,12 @@ def dense(
     if _tensors.has_tensor(*named.values(), out):
         return _dense_tensors(function, named, activation, out, precision)
     out = unwrapped(out)
-    operands = [None if operand is None else np.asarray(operand) for operand in named.values()]
-    dtype = np.result_type(*(operand.dtype for operand in operands if operand is not None))
-    x, kernel, bias, residual = operands
+    arrays = {
+        name: np.asarray(_arguments.as_numbers(function, name, operand))
+        for name, operand in _given(named).items()
+    }
+    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    x, kernel, bias, residual = (arrays.get(name) for name in named)
     bias_shape = None if bias is None else bias.shape
     shape = _core.dense_shape(x.shape, kernel.shape, bias_shape, transposed)
     check_residual(function, residual, shape)
@@ -162,6 +169,15 @@ def dense(
         return _dense_core(x, kernel, bias, activation, residual, out, transposed, precision)
     sums = matmul(x, kernel.T if transposed else kernel, None, None, precision)
     return _finished(sums, bias, residual, activation, result_dtype, out)
+
+
+def _given(named: dict[str, Any]) -> dict[str, Any]:
+    """Return the operands of a layer without those that may be missing, and are."""
+    return {
+        name: operand
+        for name, operand in named.items()
+        if operand is not None or name not in ("bias", "residual")
+    }
 
 
 def _dense_core(
@@ -210,13 +226,13 @@ def _dense_packed(
 ) -> Any:
     """Compute a layer of packed weights for what needs a conversion first."""
     name, packed = next((n, o) for n, o in named.items() if isinstance(o, _core.PackedMatrix))
-    arrays = {n: o for n, o in named.items() if o is not None and o is not packed}
+    arrays = {n: o for n, o in _given(named).items() if o is not packed}
     tensors = _tensors.has_tensor(*arrays.values(), out)
     if tensors:
         arrays = dict(zip(arrays, _tensors.as_arrays(function, arrays, out), strict=True))
     for other, array in arrays.items():
         if not _tensors.is_tensor(array):
-            array = np.asarray(array)
+            array = np.asarray(_arguments.as_numbers(function, other, array))
             arrays[other] = array = prepared(array, array.dtype)
         dtype = dtype_name(array.dtype)
         if dtype != packed.dtype_name or dtype not in _REAL_DTYPES | _COMPLEX_DTYPES:
@@ -269,7 +285,7 @@ def activation_dtype(function: str, activation: Any, dtype: np.dtype[Any]) -> np
 def _dense_tensors(
     function: str, named: dict[str, Any], activation: Any, out: Any, precision: str | None
 ) -> Any:
-    given = {name: operand for name, operand in named.items() if operand is not None}
+    given = _given(named)
     operands = dict(zip(given, _tensors.as_arrays(function, given, out), strict=True))
     transposed = function == "linear"
     target = _tensors.out_array(out)
@@ -317,8 +333,8 @@ def check_residual(function: str, residual: Any, shape: tuple[int, ...]) -> None
     """Refuse a residual that has not the shape of the result."""
     if residual is not None and residual.shape != shape:
         raise ValueError(
-            f"{function}: residual has shape {residual.shape} but the result has shape {shape}; "
-            "stretch it with broadcast_to"
+            f"{function}: residual has shape {tuple(residual.shape)} but the result has shape "
+            f"{shape}; stretch it with broadcast_to"
         )
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from hotloops import _array_likes, _core, _tensors
+from hotloops import _arguments, _array_likes, _core, _tensors
 from hotloops._einsum_program import Program, program, remember, run
-from hotloops._einsum_subscripts import Shape, check_out_shape, split_arguments
+from hotloops._einsum_subscripts import Shape, check_out_shape, checked_path, split_arguments
 
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = True) -> Any:
@@ -97,8 +97,11 @@ def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any
         _tensors.check_tensors("einsum", named, out)
         arrays = [operand.detach() for operand in operands]
     else:
-        arrays = [np.asanyarray(operand) for operand in operands]
-    path = tuple(optimize) if isinstance(optimize, list) else optimize
+        arrays = [
+            _arguments.as_numbers("einsum", f"operand {i}", operand)
+            for i, operand in enumerate(operands)
+        ]
+    path = checked_path(optimize)
     planned = _program(text, arrays, path, tensors)
     if out is not None:
         _check_out(out, planned.problem.shape, arrays)

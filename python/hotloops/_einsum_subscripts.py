@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hotloops import _arguments
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -91,11 +93,33 @@ def split_arguments(subscripts: Any, operands: tuple[Any, ...]) -> tuple[str, tu
             "integers after each of them"
         )
     pairs = len(arguments) // 2
-    terms = [_term_of_list(arguments[2 * i + 1]) for i in range(pairs)]
+    try:
+        terms = [_term_of_list(arguments[2 * i + 1]) for i in range(pairs)]
+    except TypeError as error:
+        raise TypeError(
+            f"einsum: subscripts {_arguments.described(subscripts)} but must be a string, or an "
+            f"operand that a list of integers follows, as every one: {error}"
+        ) from error
     text = ",".join(terms)
     if len(arguments) % 2 == 1:
         text += "->" + _term_of_list(arguments[-1])
     return text, arguments[0 : 2 * pairs : 2]
+
+
+def checked_path(optimize: Any) -> Any:
+    """Return how to find the path, or the path itself, as something that can be remembered."""
+    path = tuple(optimize) if isinstance(optimize, list) else optimize
+    first = path[0] if isinstance(path, tuple) and path else path
+    names = "einsum_path", "greedy", "optimal"
+    known = isinstance(first, str) and first in names[isinstance(path, str) :]
+    if not known and path is not None and not isinstance(path, bool):
+        raise ValueError(
+            f"einsum: optimize {_arguments.described(optimize)} but must be True, False, 'greedy', "
+            "'optimal' or a path of numpy.einsum_path"
+        )
+    with _arguments.naming("einsum", optimize=optimize):
+        hash(path)
+    return path
 
 
 def _term_of_list(labels: Any) -> str:
@@ -234,5 +258,6 @@ def _path(
     text += "->" + "".join(names[x] for x in output)
     stand_ins = [np.broadcast_to(np.empty(()), shape) for shape in shapes]
     given = isinstance(optimize, tuple) and optimize[:1] == ("einsum_path",)
-    path, _ = np.einsum_path(text, *stand_ins, optimize=list(optimize) if given else optimize)
+    with _arguments.naming("einsum", optimize=optimize):
+        path, _ = np.einsum_path(text, *stand_ins, optimize=list(optimize) if given else optimize)
     return [tuple(step) for step in path[1:]]

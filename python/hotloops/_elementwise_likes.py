@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _array_likes, _core, _tensors
+from hotloops import _arguments, _array_likes, _core, _tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ def _torch(function: str) -> Callable[..., Any]:
         "add": torch.add,
         "subtract": torch.sub,
         "greater": torch.gt,
-        "where": torch.where,
+        "where": lambda condition, x, y: torch.where(condition.bool(), x, y),
         "where_greater": lambda a, b, x, y: torch.where(torch.gt(a, b), x, y),
         # Flat, for all() takes no more than 64 dimensions.
         "all_greater": lambda a, b: bool(torch.gt(a, b).reshape(-1).all()),
@@ -79,9 +79,10 @@ def apply(function: str, named: dict[str, Any], out: Any) -> Any:
     out = _array_likes.unwrapped(out)
     options = {} if out is None else {"out": out}
     if _array_likes.has_own_semantics(*named.values(), out):
-        return _NUMPY[function](*named.values(), **options)
+        with _arguments.naming(function, **named, **options):
+            return _NUMPY[function](*named.values(), **options)
     arrays = {
-        name: operand if type(operand) in _SCALARS else np.asarray(operand)
+        name: operand if type(operand) in _SCALARS else _arguments.as_array(function, name, operand)
         for name, operand in named.items()
     }
     shapes = [np.shape(operand) for operand in arrays.values()]
@@ -100,7 +101,10 @@ def apply(function: str, named: dict[str, Any], out: Any) -> Any:
             converted |= _with_dtype(group)
         result = _call_core(function, converted, out)
     # NumPy gets scalars as they were given: it has rules of its own for them.
-    return _NUMPY[function](*arrays.values(), **options) if result is NotImplemented else result
+    if result is NotImplemented:
+        with _arguments.naming(function, **named, **options):
+            return _NUMPY[function](*arrays.values(), **options)
+    return result
 
 
 def _are_numbers(*operands: Any) -> bool:
@@ -109,7 +113,9 @@ def _are_numbers(*operands: Any) -> bool:
         dtype = np.result_type(*operands)
     except TypeError:
         return False
-    return dtype.kind in "biufcO" or dtype.name in _array_likes.PRODUCT_DTYPES
+    if dtype.kind == "O":
+        return all(map(_arguments.are_numbers, operands))
+    return dtype.kind in "biufc" or dtype.name in _array_likes.PRODUCT_DTYPES
 
 
 def _call_core(function: str, operands: dict[str, Any], out: Any) -> Any:
@@ -145,8 +151,9 @@ def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
         like = next((operands[name] for name in names if name in operands), None)
         for name in names:
             if name not in operands:
-                dtype = None if like is None else torch.result_type(like, named[name])
-                operands[name] = torch.as_tensor(named[name], dtype=dtype)
+                with _arguments.naming(function, **{name: named[name]}):
+                    dtype = None if like is None else torch.result_type(like, named[name])
+                    operands[name] = torch.as_tensor(named[name], dtype=dtype)
     operands = {name: operands.get(name, named[name]) for name in named}
     if type(named.get("condition")) in _SCALARS:
         operands["condition"] = torch.as_tensor(bool(named["condition"]))
@@ -159,7 +166,8 @@ def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
     target = None if out is None else out.detach()
     result = _call_core(function, operands, target)
     if result is NotImplemented:
-        result = _torch(function)(*operands.values())
+        with _arguments.naming(function, **operands):
+            result = _torch(function)(*operands.values())
         if out is not None:
             _tensors.check_cast(function, result.dtype, out)
             return _tensors.written(result, out)

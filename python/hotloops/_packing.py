@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _array_likes, _core, _tensors
+from hotloops import _arguments, _array_likes, _core, _tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +22,10 @@ class PackedMatrix(_core.PackedMatrix):
 
     Parameters
     ----------
-    b : ndarray or Tensor, shape (k, n)
+    b : array_like, shape (k, n)
         The matrix.
     precision : {None, 'float32', 'bf16x6', 'bf16x3', 'bf16'}, optional
-        As `pack` has it, which also takes what needs a conversion first.
+        As `pack` has it.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class PackedMatrix(_core.PackedMatrix):
     """
 
     def __init__(self, b: Any, precision: str | None = None) -> None:
-        super().__init__(b, precision)
+        super().__init__(_packable(b), precision)
         self.version = _core.__version__
 
     def unpack(self) -> Any:
@@ -122,11 +122,16 @@ def pack(b: Any, *, precision: str | None = None) -> PackedMatrix:
     >>> hl.matmul(np.array([[1.0, 2.0]]), kernel)
     array([[3., 2.]])
     """
+    return PackedMatrix(b, precision)
+
+
+def _packable(b: Any) -> Any:
+    """Return a matrix as the core packs it."""
     if _tensors.is_tensor(b):
         _tensors.check_tensors("pack", {"b": b}, None)
         b = b.detach().resolve_conj().resolve_neg()
     else:
-        b = np.asarray(b)
+        b = np.asarray(_arguments.as_numbers("pack", "b", b))
         b = _array_likes.prepared(b, b.dtype)
     name = _array_likes.dtype_name(b.dtype)
     if name not in _array_likes.PRODUCT_DTYPES:
@@ -134,4 +139,4 @@ def pack(b: Any, *, precision: str | None = None) -> PackedMatrix:
             f"pack: b has dtype {name}, for which there are no kernels; convert it to one of "
             f"{', '.join(sorted(_array_likes.PRODUCT_DTYPES))}"
         )
-    return PackedMatrix(b, precision)
+    return b

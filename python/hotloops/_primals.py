@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _array_likes, _tensors
+from hotloops import _arguments, _array_likes, _tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +21,14 @@ class Primals:
 
     def __init__(self, function: str, **operands: Any) -> None:
         self._function = function
-        given = {name: operand for name, operand in operands.items() if operand is not None}
+        # A bias may be missing, and nothing else.
+        given = {n: x for n, x in operands.items() if x is not None or n != "bias"}
         self._has_tensors = _tensors.has_tensor(*given.values())
         if self._has_tensors:
             arrays = _tensors.as_arrays(function, given, None)
             self._result_dtype = _tensors.promoted(*given.values())
         else:
-            given = {name: np.asarray(operand) for name, operand in given.items()}
+            given = {name: _numbers(function, name, x) for name, x in given.items()}
             arrays = list(given.values())
             self._result_dtype = np.result_type(*arrays)
         self._dtypes = [None if op is None else given[name].dtype for name, op in operands.items()]
@@ -46,13 +47,13 @@ class Primals:
         if _tensors.is_tensor(grad_y) != self._has_tensors:
             needed = "a torch.Tensor" if self._has_tensors else "an array"
             raise TypeError(
-                f"{self._function}: grad_y is a {type(grad_y).__name__} but must be {needed}, "
+                f"{self._function}: grad_y {_arguments.described(grad_y)} but must be {needed}, "
                 "as the operands are"
             )
         if self._has_tensors:
             (grad_y,) = _tensors.as_arrays(self._function, {"grad_y": grad_y}, None)
         else:
-            grad_y = np.asarray(grad_y)
+            grad_y = _numbers(self._function, "grad_y", grad_y)
         gradient = _as_floats(self._function, "grad_y", grad_y)
         if gradient.shape != shape:
             raise ValueError(
@@ -78,6 +79,10 @@ class Primals:
         with np.errstate(over="ignore"):  # what is above the largest float16 is infinity there
             array = array.astype(dtype, copy=False)
         return array if array.ndim > 0 else array[()]
+
+
+def _numbers(function: str, name: str, operand: Any) -> NDArray[Any]:
+    return np.asarray(_arguments.as_numbers(function, name, operand))
 
 
 def _as_floats(function: str, name: str, operand: Any) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import platform
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from hotloops import _core
+from hotloops import _arguments, _core
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,13 +19,7 @@ _ONE_THREAD = "1, for this build has no OpenMP: build again by GCC, or by Clang 
 
 
 def _thread_count(function: str, n: Any) -> int:
-    try:
-        count = operator.index(n)
-    except TypeError:
-        raise TypeError(f"{function}: n is {n!r} but must be an integer") from None
-    if not 1 <= count <= _MAX_THREADS:
-        raise ValueError(f"{function}: n is {count} but must be from 1 to {_MAX_THREADS}")
-    return count
+    return _arguments.as_count(function, "n", n, 1, _MAX_THREADS)
 
 
 def get_num_threads() -> int:
@@ -192,9 +185,7 @@ class float32_precision:  # noqa: N801 - reads as a noun: `with float32_precisio
 
 
 def _precision(function: str, precision: Any) -> str:
-    if precision is None:
-        raise ValueError(f"{function}: precision is None but must be a name, such as 'float32'")
-    _core.check_precision(function, precision)
+    _core.check_precision(function, precision, or_none=False)
     return str(precision)
 
 
@@ -285,11 +276,8 @@ class use_isa:  # noqa: N801 - called as a function, or `with use_isa("avx2"):`
 
     def __init__(self, name: str) -> None:
         before = _core.isa()
-        if name not in _core.isas():
-            usable = ", ".join(repr(known) for known in _core.isas())
-            raise ValueError(f"use_isa: name is {name!r} but this CPU can use {usable}")
+        self._name = _arguments.as_choice("use_isa", "name", name, _core.isas(), "this CPU can use")
         _core.use_isa(name)
-        self._name = name
         self._before: str | None = before  # until the first `with`, which goes back there
         self._previous: list[str] = []
 
@@ -349,11 +337,10 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> hl.show_config(mode="dicts")["isa"] == hl.isa()
     True
     """
+    mode = _arguments.as_choice("show_config", "mode", mode, ("stdout", "dicts"))
     config = _config()
     if mode == "dicts":
         return config
-    if mode != "stdout":
-        raise ValueError(f"show_config: mode is {mode!r} but must be 'stdout' or 'dicts'")
     openmp = "with OpenMP" if config["openmp"] else "without OpenMP"
     threads = f"{config['threads']}" if config["openmp"] else _ONE_THREAD
     caches = ", ".join(f"{name} {size >> 10} KiB" for name, size in config["caches"].items())

@@ -56,17 +56,19 @@ def as_arrays(function: str, named: dict[str, Any], out: Any) -> list[Any]:
 
 def check_tensors(function: str, named: dict[str, Any], out: Any) -> None:
     """Refuse what is not a strided CPU tensor, or whose gradient would be lost."""
-    for name, operand in {**named, **({} if out is None else {"out": out})}.items():
+    every = {**named, **({} if out is None else {"out": out})}
+    for name, operand in every.items():
+        if not is_tensor(operand):
+            tensor = next(other for other in every if is_tensor(every[other]))
+            raise TypeError(
+                f"{function}: {name} is a {type(operand).__name__} but {tensor} is a Tensor; "
+                f"convert {name} with torch.as_tensor"
+            )
         _check_tensor(function, name, operand)
 
 
 def _check_tensor(function: str, name: str, operand: Any) -> None:
     torch = torch_module()
-    if not is_tensor(operand):
-        raise TypeError(
-            f"{function}: {name} is a {type(operand).__name__} but other arguments are tensors; "
-            "convert it with torch.as_tensor"
-        )
     if operand.device.type != "cpu" or operand.layout is not torch.strided:
         raise ValueError(
             f"{function}: {name} is on device {operand.device} with layout {operand.layout} but "

@@ -222,7 +222,7 @@ def matmul_vjp(a: Any, b: Any, /) -> tuple[Any, Callable[[Any], tuple[Any, ...]]
 
 def _dense_forward(x: Any, kernel: Any, bias: Any, activation: str | None) -> tuple[Any, Any]:
     """Return the layer's result, or NotImplemented, and what its pullback needs of it."""
-    if activation in _core.SAVES_INPUT:
+    if isinstance(activation, str) and activation in _core.SAVES_INPUT:
         z = _core.dense(x, kernel, bias, None, None, None, None)
         return (z, None) if z is NotImplemented else (_core.activate(activation, z), z)
     y = _core.dense(x, kernel, bias, activation, None, None, None)

@@ -25,6 +25,7 @@ parts:
 
 from __future__ import annotations
 
+from hotloops import _arguments
 from hotloops._settings import isas
 from hotloops.ladder.dense_rungs import DENSE_RUNGS
 from hotloops.ladder.matmul_rungs import MATMUL_RUNGS, TILE_RUNGS
@@ -66,7 +67,6 @@ def rungs(op: str) -> tuple[Rung, ...]:
     matmul, then bias, then relu
     fused dense
     """
-    if op not in _RUNGS:
-        raise ValueError(f"rungs: op is {op!r}, expected one of {', '.join(map(repr, _RUNGS))}")
+    op = _arguments.as_choice("rungs", "op", op, tuple(_RUNGS))
     on_tiles = TILE_RUNGS if op == "matmul" and "amx" in isas() else ()
     return _RUNGS[op] + on_tiles

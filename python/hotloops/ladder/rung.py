@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hotloops import _arguments
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,4 +64,12 @@ class Rung:
 
     def __call__(self, *operands: NDArray[Any]) -> NDArray[Any]:
         """Return the result as an array."""
-        return np.asarray(self.run(*self.prepare(*map(np.ascontiguousarray, operands))))
+        named = {f"operand {i}": operand for i, operand in enumerate(operands)}
+        arrays = [_arguments.as_numbers("Rung", name, x) for name, x in named.items()]
+        if len(arrays) > 1 and arrays[0].shape[-1:] != arrays[1].shape[:1]:
+            shapes = " and ".join(str(array.shape) for array in arrays)
+            raise ValueError(
+                f"Rung: operand 0 has not as many columns as operand 1 has rows (shapes {shapes})"
+            )
+        with _arguments.naming("Rung", **named):
+            return np.asarray(self.run(*self.prepare(*map(np.ascontiguousarray, arrays))))

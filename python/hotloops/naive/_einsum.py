@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hotloops._einsum_subscripts import check_out_shape, solve, split_arguments
+from hotloops._einsum_subscripts import check_out_shape, checked_path, solve, split_arguments
 from hotloops.naive._wrapping import as_arrays, rounded
 
 
@@ -36,7 +36,7 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
            [43, 50]])
     """
     text, operands = split_arguments(subscripts, operands)
-    del optimize
+    checked_path(optimize)
     named = {f"operand {i}": operand for i, operand in enumerate(operands)}
     arrays, finish = as_arrays("einsum", named, out)
     problem = solve(text, tuple(array.shape for array in arrays), optimize=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _array_likes, _tensors
+from hotloops import _arguments, _array_likes, _tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,10 @@ def as_arrays(
         def finish_array(result: NDArray[Any], core_ndim: int) -> Any:
             return result[()] if out is None else _written(function, out, result, core_ndim)
 
-        return [np.asarray(x) for x in operands.values()], finish_array
+        arrays = [
+            np.asarray(_arguments.as_numbers(function, name, x)) for name, x in operands.items()
+        ]
+        return arrays, finish_array
 
     tensors = _tensors.as_arrays(function, operands, out)
     # What is still a tensor has a type that NumPy lacks, such as bfloat16; float32 includes those.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _core
+from hotloops import _arguments, _core
 from hotloops.naive._wrapping import as_arrays, rounded
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def places(shape: tuple[int, ...], of: tuple[int, ...]) -> list[tuple[int, ...]]
     ]
 
 
+@_arguments.names_arguments
 def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
     """Multiply element by element, like `hotloops.multiply`.
 
@@ -46,6 +47,7 @@ def multiply(a: Any, b: Any, /, out: Any = None) -> Any:
     return _arithmetic("multiply", lambda x, y: x * y, a, b, out)
 
 
+@_arguments.names_arguments
 def add(a: Any, b: Any, /, out: Any = None) -> Any:
     """Add element by element, like `hotloops.add`.
 
@@ -57,6 +59,7 @@ def add(a: Any, b: Any, /, out: Any = None) -> Any:
     return _arithmetic("add", lambda x, y: x + y, a, b, out)
 
 
+@_arguments.names_arguments
 def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
     """Subtract element by element, like `hotloops.subtract`.
 
@@ -69,6 +72,7 @@ def subtract(a: Any, b: Any, /, out: Any = None) -> Any:
     return _arithmetic("subtract", lambda x, y: x - y, a, b, out)
 
 
+@_arguments.names_arguments
 def greater(a: Any, b: Any, /, out: Any = None) -> Any:
     """Compare element by element, ``a > b``, like `hotloops.greater`.
 
@@ -82,6 +86,7 @@ def greater(a: Any, b: Any, /, out: Any = None) -> Any:
     return finish(_filled(shape, np.dtype(bool), [x > y for x, y in rows]), 0)
 
 
+@_arguments.names_arguments
 def all_greater(a: Any, b: Any, /) -> bool:
     """Whether ``a > b`` for every pair of elements, like `hotloops.all_greater`.
 
@@ -95,6 +100,7 @@ def all_greater(a: Any, b: Any, /) -> bool:
     return all(x > y for x, y in rows)
 
 
+@_arguments.names_arguments
 def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     """Take ``x if condition else y`` element by element, like `hotloops.where`.
 
@@ -110,6 +116,7 @@ def where(condition: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     return finish(_filled(shape, np.result_type(x, y), chosen), 0)
 
 
+@_arguments.names_arguments
 def where_greater(a: Any, b: Any, x: Any, y: Any, /, out: Any = None) -> Any:
     """Take ``x if a > b else y`` element by element, like `hotloops.where_greater`.
 
@@ -140,7 +147,7 @@ def _rows(
     """Return the result's shape and, element by element, the operands' values as Python numbers."""
     arrays = list(named.values())
     shape = _core.broadcast_shape(function, list(named), [array.shape for array in arrays])
-    columns = ([array[i].tolist() for i in places(shape, array.shape)] for array in arrays)
+    columns = ([array.item(i) for i in places(shape, array.shape)] for array in arrays)
     return shape, zip(*columns, strict=True)
 
 

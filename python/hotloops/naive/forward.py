@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotloops import _array_likes, _core, _tensors
+from hotloops import _arguments, _array_likes, _core, _tensors
 from hotloops.naive._wrapping import as_arrays, rounded
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # ---- The loops -----------------------------------------------------------------------------------
 
 
+@_arguments.names_arguments
 def matmul_lists(a: list[list[Any]], b: list[list[Any]]) -> list[list[Any]]:
     """Multiply two matrices: each row of ``a`` with each column of ``b``.
 
@@ -25,6 +26,10 @@ def matmul_lists(a: list[list[Any]], b: list[list[Any]]) -> list[list[Any]]:
     [[19, 22], [43, 50]]
     """
     rows, inner, columns = len(a), len(b), len(b[0])
+    if any(len(row) != inner for row in a):
+        raise ValueError("a row of a needs as many values as b has rows")
+    if any(len(row) != columns for row in b):
+        raise ValueError("the rows of b need as many values each")
     c = [[0] * columns for _ in range(rows)]
     for i in range(rows):
         for j in range(columns):
@@ -35,6 +40,7 @@ def matmul_lists(a: list[list[Any]], b: list[list[Any]]) -> list[list[Any]]:
     return c
 
 
+@_arguments.names_arguments
 def relu_list(values: list[Any]) -> list[Any]:
     """Replace by zero what is not above it. NaN is neither above nor below: it stays.
 
@@ -44,6 +50,7 @@ def relu_list(values: list[Any]) -> list[Any]:
     return [0 if value <= 0 else value for value in values]
 
 
+@_arguments.names_arguments
 def add_lists(values: list[Any], others: list[Any]) -> list[Any]:
     """Add two lists element by element."""
     return [value + other for value, other in zip(values, others, strict=True)]
@@ -95,6 +102,7 @@ _ACTIVATIONS: dict[str, Callable[[list[Any]], list[Any]]] = {
 # ---- The public functions ------------------------------------------------------------------------
 
 
+@_arguments.names_arguments
 def matmul(
     a: Any,
     b: Any,
@@ -128,14 +136,16 @@ def matmul(
         dtype = _tensors.numpy_dtype(dtype)
     (a, b), finish = as_arrays("matmul", {"a": a, "b": b}, out)
     shape = _core.matmul_shape(a.shape, b.shape)  # raises where they do not fit
-    dtype = np.result_type(a, b) if dtype is None else np.dtype(dtype)
-    a, b = (x.astype(dtype, casting="same_kind") for x in (a, b))
+    dtype = np.result_type(a, b) if dtype is None else _arguments.as_dtype("matmul", "dtype", dtype)
+    with _arguments.naming("matmul", a=a, b=b, dtype=dtype):
+        a, b = (x.astype(dtype, casting="same_kind") for x in (a, b))
     vectors = (a.ndim == 1) + (b.ndim == 1)
     rows = a[np.newaxis, :] if a.ndim == 1 else a
     columns = b[:, np.newaxis] if b.ndim == 1 else b
     return finish(_matmul_batches(rows, columns).reshape(shape), 2 - vectors)
 
 
+@_arguments.names_arguments
 def relu(x: Any, /, out: Any = None) -> Any:
     """Larger of ``x`` and zero, like `hotloops.relu`; NaN stays NaN.
 
@@ -147,31 +157,37 @@ def relu(x: Any, /, out: Any = None) -> Any:
     return _elementwise("relu", x, out)
 
 
+@_arguments.names_arguments
 def gelu(x: Any, /, out: Any = None) -> Any:
     """Gaussian error linear unit: ``x`` times the normal distribution function at ``x``."""
     return _elementwise("gelu", x, out)
 
 
+@_arguments.names_arguments
 def gelu_tanh(x: Any, /, out: Any = None) -> Any:
     """`gelu` by its usual approximation: ``x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715*x**3)))``."""
     return _elementwise("gelu_tanh", x, out)
 
 
+@_arguments.names_arguments
 def sigmoid(x: Any, /, out: Any = None) -> Any:
     """Logistic function ``1 / (1 + exp(-x))``."""
     return _elementwise("sigmoid", x, out)
 
 
+@_arguments.names_arguments
 def tanh(x: Any, /, out: Any = None) -> Any:
     """Hyperbolic tangent."""
     return _elementwise("tanh", x, out)
 
 
+@_arguments.names_arguments
 def silu(x: Any, /, out: Any = None) -> Any:
     """``x * sigmoid(x)``, also called swish."""
     return _elementwise("silu", x, out)
 
 
+@_arguments.names_arguments
 def softmax(x: Any, /, out: Any = None) -> Any:
     """Exponentials along the last axis, divided by their sum.
 
@@ -183,6 +199,7 @@ def softmax(x: Any, /, out: Any = None) -> Any:
     return _elementwise("softmax", x, out)
 
 
+@_arguments.names_arguments
 def dense(
     x: Any,
     kernel: Any,
@@ -220,6 +237,7 @@ def dense(
     return _dense("dense", "kernel", x, kernel, bias, activation, residual, out, precision)
 
 
+@_arguments.names_arguments
 def linear(
     x: Any,
     weight: Any,
@@ -275,7 +293,7 @@ def _dense(
 ) -> Any:
     _core.check_precision(function, precision)
     operands = {"x": x, weights_name: weights, "bias": bias, "residual": residual}
-    given = {name: operand for name, operand in operands.items() if operand is not None}
+    given = {n: x for n, x in operands.items() if x is not None or n in ("x", weights_name)}
     arrays, finish = as_arrays(function, given, out)
     x, weights, bias, residual = map(dict(zip(given, arrays, strict=True)).get, operands)
     bias_shape = None if bias is None else bias.shape
@@ -300,8 +318,10 @@ def _elementwise(name: str, x: Any, out: Any) -> Any:
     if name == "softmax" and x.ndim == 0:
         raise ValueError("softmax: x has 0 dimensions but at least 1 is needed")
     rows = x.reshape(-1, x.shape[-1] if x.ndim > 0 else 1) if x.size > 0 else x
+    with _arguments.naming(name, x=x):
+        dtype = _activation_dtype(name, name, x.dtype)
     values = [_ACTIVATIONS[name](row) for row in rows.tolist()]
-    return finish(rounded(values, _activation_dtype(name, name, x.dtype), x.shape), 0)
+    return finish(rounded(values, dtype, x.shape), 0)
 
 
 def _activation_dtype(function: str, name: str | None, dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import zipfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hotloops import _arguments
 from hotloops.nn import _optimizers
 from hotloops.nn._layers import Activation, Dense, Layer
 
@@ -24,14 +24,16 @@ FORMAT = 1
 def save(path: str | os.PathLike[str], model: dict[str, Any], arrays: dict[str, Array]) -> None:
     """Write a description, of things that JSON knows, and arrays."""
     description = json.dumps({"format": FORMAT, **model})
-    with Path(path).open("wb") as file:  # given a name, NumPy would append .npz
+    path = _arguments.as_path("save", "path", path)
+    with path.open("wb") as file:  # given a name, NumPy would append .npz
         np.savez(file, allow_pickle=False, model=np.array(description), **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Read what `save` has written."""
+    path = _arguments.as_path("load", "path", path)
     if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and say how to load that
-        with Path(path).open("rb"):  # or there is none, or no permission
+        with path.open("rb"):  # or there is none, or no permission
             raise ValueError(f"load: {path} is not a file that save has written")
     with np.load(path, allow_pickle=False) as file:
         if "model" not in file:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from hotloops import _core
-from hotloops.nn import _samples, initializers
+from hotloops import _arguments, _core
+from hotloops.nn import initializers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,11 +75,13 @@ class Dense:
         input_dim: int | None = None,
     ) -> None:
         _core.check_activation("Dense", activation)
-        self.units = _samples.as_count("Dense", "units", units, 1)
+        self.units = _arguments.as_count("Dense", "units", units, 1)
         self.activation = activation
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
+        self.use_bias = _arguments.as_flag("Dense", "use_bias", use_bias)
+        self.kernel_initializer = initializers.named(
+            "Dense", "kernel_initializer", kernel_initializer
+        )
+        self.bias_initializer = initializers.named("Dense", "bias_initializer", bias_initializer)
         self.input_dim = _input_dim("Dense", input_dim)
         self.name: str | None = None  # until it is part of a model
         self._place: Place | None = None
@@ -111,6 +113,7 @@ class Dense:
         int
             Those of the kernel and the bias.
         """
+        inputs = _arguments.as_count("count_params", "inputs", inputs, 1)
         return (inputs + self.use_bias) * self.units
 
     def _placed(self) -> Place:
@@ -150,14 +153,12 @@ class Activation:
     kind = "activation"
 
     def __init__(self, activation: str, *, input_dim: int | None = None) -> None:
-        if activation is None:
-            raise ValueError("Activation: activation is None but must be the name of one")
-        _core.check_activation("Activation", activation)
+        _core.check_activation("Activation", activation, or_none=False)
         self.activation = activation
         self.input_dim = _input_dim("Activation", input_dim)
         self.name: str | None = None  # until it is part of a model
 
-    def count_params(self, inputs: int) -> int:  # noqa: ARG002
+    def count_params(self, inputs: int) -> int:
         """Return 0: there are no weights.
 
         Parameters
@@ -170,11 +171,12 @@ class Activation:
         int
             Zero.
         """
+        _arguments.as_count("count_params", "inputs", inputs, 1)
         return 0
 
 
 def _input_dim(kind: str, input_dim: int | None) -> int | None:
-    return None if input_dim is None else _samples.as_count(kind, "input_dim", input_dim, 1)
+    return None if input_dim is None else _arguments.as_count(kind, "input_dim", input_dim, 1)
 
 
 Layer = Dense | Activation

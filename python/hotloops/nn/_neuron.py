@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hotloops import _core, _operations
-from hotloops.nn import _samples
+from hotloops import _arguments, _core, _operations
 
 Derivative = Literal["classic", "exact"]
 
@@ -60,13 +59,14 @@ class Neuron:
     def __init__(
         self, inputs: int = 3, *, seed: int = 1, derivative: Derivative = "classic"
     ) -> None:
-        if derivative not in ("classic", "exact"):
-            raise ValueError(
-                f"Neuron: derivative is {derivative!r} but must be 'classic' or 'exact'"
-            )
-        self.derivative = derivative
+        inputs = _arguments.as_count("Neuron", "inputs", inputs, 1)
+        self.derivative = _arguments.as_choice(
+            "Neuron", "derivative", derivative, ("classic", "exact")
+        )
         # The legacy generator's stream never changes, and a state of its own disturbs nobody's.
-        self.weights = 2 * np.random.RandomState(seed).random_sample(inputs) - 1
+        with _arguments.naming("Neuron", seed=seed):
+            random = np.random.RandomState(seed)
+        self.weights = 2 * random.random_sample(inputs) - 1
 
     def fit(self, x: Any, targets: Any, *, iterations: int = 10_000) -> None:
         """Train in place: the loop runs in C++, and Ctrl-C ends it.
@@ -80,15 +80,15 @@ class Neuron:
         iterations : int
             How often all samples are learned from.
         """
-        x = np.ascontiguousarray(x, np.float64)
-        targets = np.ascontiguousarray(targets, np.float64)
+        x = _arguments.as_reals("fit", "x", x, np.float64)
+        targets = _arguments.as_reals("fit", "targets", targets, np.float64)
         if x.ndim != 2 or x.shape[1] != self.weights.size:
             raise ValueError(
                 f"fit: x has shape {x.shape} but (samples, {self.weights.size}) is needed"
             )
         if targets.shape not in ((len(x),), (len(x), 1)):
             raise ValueError(f"fit: targets has shape {targets.shape} but ({len(x)},) is needed")
-        iterations = _samples.as_count("fit", "iterations", iterations, 0)
+        iterations = _arguments.as_count("fit", "iterations", iterations, 0)
         classic = self.derivative == "classic"
         _core.train_neuron(x, targets, self.weights, iterations, classic)
 
@@ -105,5 +105,9 @@ class Neuron:
         ndarray, shape (samples,), or scalar
             Numbers from -1 to 1.
         """
-        x = np.asarray(x, np.float64)
+        x = _arguments.as_reals("predict", "x", x, np.float64)
+        if x.ndim == 0 or x.shape[-1] != self.weights.size:
+            raise ValueError(
+                f"predict: x has shape {x.shape} but (samples, {self.weights.size}) is needed"
+            )
         return _operations.dense(x, self.weights[:, np.newaxis], activation="tanh")[..., 0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from hotloops import _core
+from hotloops import _arguments, _core
 
 
 @dataclass
@@ -37,10 +38,14 @@ class SGD:
 
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing is learned."""
-        _check_learning_rate(self)
+        _arguments.as_positive("SGD", "learning_rate", self.learning_rate)
         _check_fraction(self, "momentum", self.momentum)
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("SGD: nesterov needs a momentum above 0")
+        nesterov = _arguments.as_flag("SGD", "nesterov", self.nesterov)
+        if nesterov and self.momentum == 0:
+            raise ValueError(
+                f"SGD: nesterov {_arguments.described(self.nesterov)} but momentum is 0; nesterov "
+                "needs a momentum above 0"
+            )
 
     def _core(self) -> _core.Optimizer:
         rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterov else "momentum"
@@ -80,11 +85,10 @@ class Adam:
 
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing is learned."""
-        _check_learning_rate(self)
+        _arguments.as_positive("Adam", "learning_rate", self.learning_rate)
         _check_fraction(self, "beta_1", self.beta_1)
         _check_fraction(self, "beta_2", self.beta_2)
-        if not self.epsilon > 0:
-            raise ValueError(f"Adam: epsilon is {self.epsilon} but must be above 0")
+        _arguments.as_positive("Adam", "epsilon", self.epsilon)
 
     def _core(self) -> _core.Optimizer:
         return _core.Optimizer(
@@ -97,27 +101,19 @@ Optimizer = SGD | Adam
 KINDS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 
 
-def get(optimizer: str | Optimizer) -> Optimizer:
+def get(optimizer: Any) -> Optimizer:
     """Return the optimizer of that name with its default numbers, or the one that is given."""
     if isinstance(optimizer, (SGD, Adam)):
         return optimizer
-    if optimizer not in KINDS:
-        raise ValueError(
-            f"compile: optimizer is {optimizer!r} but must be 'sgd', 'adam', an SGD or an Adam"
-        )
-    return KINDS[optimizer]()
-
-
-def _check_learning_rate(optimizer: Optimizer) -> None:
-    if not optimizer.learning_rate > 0:
-        raise ValueError(
-            f"{type(optimizer).__name__}: learning_rate is {optimizer.learning_rate} but must be "
-            "above 0"
-        )
+    if isinstance(optimizer, str) and optimizer in KINDS:
+        return KINDS[optimizer]()
+    raise ValueError(
+        f"compile: optimizer {_arguments.described(optimizer)} but must be 'sgd', 'adam', an SGD "
+        "or an Adam"
+    )
 
 
 def _check_fraction(optimizer: Optimizer, name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(
-            f"{type(optimizer).__name__}: {name} is {value} but must be from 0 to below 1"
-        )
+    function = type(optimizer).__name__
+    if not 0 <= _arguments.as_real(function, name, value) < 1:
+        raise ValueError(f"{function}: {name} is {value} but must be from 0 to below 1")

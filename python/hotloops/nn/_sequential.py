@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hotloops import _core
+from hotloops import _arguments, _core
 from hotloops.nn import _files, _optimizers, _samples
 from hotloops.nn._history import History
 from hotloops.nn._progress import progress
@@ -85,8 +85,10 @@ class Sequential(Stack):
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         # Two streams: how much one of them gives must not matter to the other.
-        weights, order = np.random.SeedSequence(seed).spawn(2)
-        super().__init__(layers, np.dtype(dtype), np.random.default_rng(weights))
+        with _arguments.naming("Sequential", seed=seed):
+            weights, order = np.random.SeedSequence(seed).spawn(2)
+        dtype = _arguments.as_dtype("Sequential", "dtype", dtype)
+        super().__init__(layers, dtype, np.random.default_rng(weights))
         self._shuffle_state = int(order.generate_state(1, np.uint64)[0])
         self.loss: str | None = None
         self.optimizer: _optimizers.Optimizer | None = None
@@ -123,14 +125,17 @@ class Sequential(Stack):
             that of the right class; where there is one output, or with 'binary_crossentropy', the
             part of the outputs that are on the right side of 0.5.
         """
-        if loss not in LOSSES:
-            names = ", ".join(map(repr, LOSSES))
-            raise ValueError(f"compile: loss is {loss!r} but must be one of {names}")
-        if isinstance(metrics, str) or any(metric != "accuracy" for metric in metrics):
-            raise ValueError(f"compile: metrics is {metrics!r} but must be [] or ['accuracy']")
+        loss = _arguments.as_choice("compile", "loss", loss, LOSSES, "must be one of")
+        wanted = list(_arguments.as_iterator("compile", "metrics", metrics))
+        if isinstance(metrics, str) or not all(
+            isinstance(metric, str) and metric == "accuracy" for metric in wanted
+        ):
+            raise ValueError(
+                f"compile: metrics is {_arguments.shown(metrics)} but must be [] or ['accuracy']"
+            )
         self.optimizer = _optimizers.get(optimizer)
         self.loss = loss
-        self.metrics = list(metrics)
+        self.metrics = wanted
         self._slots = []
         self._steps = 0
 
@@ -175,17 +180,22 @@ class Sequential(Stack):
             Of this call. It is also the model's `history`, up to a moment ago, when Ctrl-C ends the
             call; the weights are then those after a whole step.
         """
-        epochs = _samples.as_count("fit", "epochs", epochs, 0)
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"fit: verbose is {verbose!r} but must be 0, 1 or 2")
-        training = self._training("fit", x, y, batch_size)
-        validation = None
+        epochs = _arguments.as_count("fit", "epochs", epochs, 0)
+        level = _arguments.as_level("fit", "verbose", verbose, (0, 1, 2))
+        batch_size = _arguments.as_count("fit", "batch_size", batch_size, 1)
+        shuffle = _arguments.as_flag("fit", "shuffle", shuffle)
+        inputs = self._known_inputs()
+        samples = self._samples("fit", x, y, inputs)
+        judged = None
         if validation_data is not None:
             x, y = _samples.as_pair("fit", "validation_data", validation_data)
-            validation = self._training("fit", x, y, batch_size, of="validation_data's ")
+            inputs = samples[0].shape[1]
+            judged = self._samples("fit", x, y, inputs, of="validation_data's ")
+        training = self._training(*samples, batch_size)
+        validation = None if judged is None else self._training(*judged, batch_size)
         self.history = history = History()
-        one_by_one = verbose == 2 or validation is not None
-        with progress(verbose, epochs) as show:
+        one_by_one = level == 2 or validation is not None
+        with progress(level, epochs) as show:
             while (left := epochs - len(history.epoch)) > 0:
                 figures = self._train(training, 1 if one_by_one else left, shuffle)
                 if validation is not None:
@@ -213,7 +223,7 @@ class Sequential(Stack):
                 state,
                 epochs,
                 SECONDS_BETWEEN_REPORTS,
-                bool(shuffle),
+                shuffle,
             )
         finally:
             self._steps, self._shuffle_state = state.steps, state.shuffle
@@ -234,25 +244,30 @@ class Sequential(Stack):
         float or list of float
             Means over the samples.
         """
-        loss, accuracy = self._training("evaluate", x, y, batch_size).evaluate(self._parameters)
+        batch_size = _arguments.as_count("evaluate", "batch_size", batch_size, 1)
+        samples = self._samples("evaluate", x, y, self._known_inputs())
+        training = self._training(*samples, batch_size)
+        loss, accuracy = training.evaluate(self._parameters)
         return [loss, accuracy] if self.metrics else loss
 
-    def _training(
-        self, function: str, x: Any, y: Any, batch_size: int, of: str = ""
-    ) -> _core.Training:
-        """Return the core's view of the layers, the loss and some samples."""
+    def _samples(
+        self, function: str, x: Any, y: Any, inputs: int | None, of: str = ""
+    ) -> tuple[Array, Array]:
+        """Return samples and targets as the core takes them, before the model has changed."""
         if self.loss is None:
             raise RuntimeError(f"{function}: the model has no loss yet; compile it first")
-        batch_size = _samples.as_count(function, "batch_size", batch_size, 1)
-        x = self._inputs(function, x, of)
+        x = _samples.as_inputs(function, f"{of}x", x, inputs, self.dtype)
         if len(x) == 0:
-            raise ValueError(f"{function}: {of}x has no samples")
-        stages = self._stages()
-        shape = len(x), stages[-1].units
+            raise ValueError(f"{function}: {of}x has shape {x.shape} but samples are needed")
+        units = self._units(x.shape[1])
         if self.loss == "sparse_categorical_crossentropy":
-            y = _samples.as_classes(function, f"{of}y", y, len(x))
-        else:
-            y = _samples.as_targets(function, f"{of}y", y, shape, self.dtype)
+            return x, _samples.as_classes(function, f"{of}y", y, len(x), units)
+        return x, _samples.as_targets(function, f"{of}y", y, (len(x), units), self.dtype)
+
+    def _training(self, x: Array, y: Array, batch_size: int) -> _core.Training:
+        """Return the core's view of the layers, the loss and some samples."""
+        assert self.loss is not None
+        self.build(x.shape[1])
         layers = [
             _core.Layer(
                 inputs,
@@ -261,7 +276,7 @@ class Sequential(Stack):
                 has_kernel=dense is not None,
                 has_bias=dense is not None and dense.use_bias,
             )
-            for dense, activation, inputs, units in stages
+            for dense, activation, inputs, units in self._stages()
         ]
         return _core.Training(layers, self.loss, x, y, batch_size)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hotloops import _core, _operations
+from hotloops import _arguments, _core, _operations
 from hotloops.nn import _samples
 from hotloops.nn._history import ActivationStatistics
 from hotloops.nn._layers import Activation, Array, Dense, Layer, Place
@@ -37,8 +37,7 @@ class Stack:
         self._layers: list[Layer] = []
         self._input_dim: int | None = None
         self._parameters: Array = np.zeros(0, dtype)
-        for layer in layers:
-            self.add(layer)
+        self._add_all(layers)
 
     # ---- Making ----------------------------------------------------------------------------------
 
@@ -60,19 +59,34 @@ class Stack:
         layer : Dense or Activation
             A new one, of no other model.
         """
+        self._add("add", "layer", layer)
+
+    def _add(self, function: str, name: str, layer: Layer) -> None:
         if not isinstance(layer, (Dense, Activation)):
             raise TypeError(
-                f"add: layer is a {type(layer).__name__} but must be Dense or Activation"
+                f"{function}: {name} {_arguments.described(layer)} but must be Dense or Activation"
             )
         if self.built:
             raise RuntimeError("add: the model has its weights already; add layers before build")
         if layer.name is not None:
-            raise ValueError(f"add: {layer.name} is part of a model already; make another layer")
+            raise ValueError(
+                f"{function}: {layer.name} is part of a model already; make another layer"
+            )
         if layer.input_dim is not None and self._layers:
-            raise ValueError("add: input_dim is for the first layer only")
+            raise ValueError(f"{function}: input_dim is for the first layer only")
         number = 1 + sum(other.kind == layer.kind for other in self._layers)
         layer.name = f"{layer.kind}_{number}"
         self._layers.append(layer)
+
+    def _add_all(self, layers: Iterable[Layer]) -> None:
+        try:
+            iterator = _arguments.as_iterator("Sequential", "layers", layers)
+            for i, layer in enumerate(iterator):
+                self._add("Sequential", f"layers[{i}]", layer)
+        except Exception:
+            for layer in self._layers:  # of no model again: this one does not come to be
+                layer.name = None
+            raise
 
     def build(self, input_dim: int | None = None) -> None:
         """Draw the weights to begin with, unless that is done.
@@ -84,13 +98,16 @@ class Stack:
         """
         if self.built:
             return
+        if input_dim is not None:
+            input_dim = _arguments.as_count("build", "input_dim", input_dim, 1)
         if not self._layers:
             raise RuntimeError("build: the model has no layers; add some first")
         inputs = self._layers[0].input_dim
         inputs = input_dim if inputs is None else inputs
         if inputs is None:
-            raise ValueError("build: input_dim is not known, neither from here nor the first layer")
-        inputs = _samples.as_count("build", "input_dim", inputs, 1)
+            raise ValueError(
+                "build: input_dim is None and not known from the first layer; give it here or there"
+            )
         sizes = list(self._sizes(inputs))
         total = sum(layer.count_params(size) for layer, size in sizes)
         self._parameters = np.zeros(total, self.dtype)
@@ -106,6 +123,13 @@ class Stack:
         for layer in self._layers:
             yield layer, inputs
             inputs = layer.units if isinstance(layer, Dense) else inputs
+
+    def _units(self, inputs: int) -> int:
+        """Return how many values come out of the last layer."""
+        units = inputs
+        for layer in self._layers:
+            units = layer.units if isinstance(layer, Dense) else units
+        return units
 
     def _stages(self) -> list[Stage]:
         """Join each activation with the dense layer before it, if that has none."""
@@ -137,9 +161,9 @@ class Stack:
         ndarray, shape (samples, units)
             Of the model's dtype.
         """
-        x = self._inputs("predict", x)
         if batch_size is not None:
-            batch_size = _samples.as_count("predict", "batch_size", batch_size, 1)
+            batch_size = _arguments.as_count("predict", "batch_size", batch_size, 1)
+        x = self._inputs("predict", x)
         if batch_size is None or batch_size >= len(x):
             return self._outputs(x)
         return np.concatenate(
@@ -194,11 +218,17 @@ class Stack:
             statistics.append(ActivationStatistics(layer.name, mean, std))
         return statistics
 
-    def _inputs(self, function: str, x: Any, of: str = "") -> Array:
+    def _inputs(self, function: str, x: Any) -> Array:
         """Return samples as the core takes them; the model is built now at the latest."""
-        if not self.built:
-            self.build(_samples.as_inputs(function, f"{of}x", x, None, self.dtype).shape[1])
-        return _samples.as_inputs(function, f"{of}x", x, self._input_dim, self.dtype)
+        rows = _samples.as_inputs(function, "x", x, self._known_inputs(), self.dtype)
+        self.build(rows.shape[1])
+        return rows
+
+    def _known_inputs(self) -> int | None:
+        """Return how many values go in, if that is known before there are samples."""
+        if self.built or not self._layers:
+            return self._input_dim
+        return self._layers[0].input_dim
 
     # ---- Weights ---------------------------------------------------------------------------------
 
@@ -220,12 +250,16 @@ class Stack:
         weights : sequence of array_like
             In the order and the shapes of `get_weights`.
         """
+        arrays = _arguments.as_iterator("set_weights", "weights", weights)
+        given = [
+            _arguments.as_reals("set_weights", f"weights[{i}]", array, self.dtype)
+            for i, array in enumerate(arrays)
+        ]
         mine = self._weights()
-        shapes = [np.shape(array) for array in weights]
-        needed = [array.shape for array in mine]
+        shapes, needed = [array.shape for array in given], [array.shape for array in mine]
         if shapes != needed:
             raise ValueError(f"set_weights: weights have shapes {shapes} but {needed} are needed")
-        for array, values in zip(mine, weights, strict=True):
+        for array, values in zip(mine, given, strict=True):
             array[...] = values
 
     def _weights(self) -> list[Array]:
@@ -253,6 +287,10 @@ class Stack:
         print_fn : callable
             What is called with each line.
         """
+        if not callable(print_fn):
+            raise TypeError(
+                f"summary: print_fn {_arguments.described(print_fn)} but must be a function"
+            )
         self.build()
         assert self._input_dim is not None
         print_fn(f"{'layer':<16}{'shape':<16}{'activation':<12}{'weights':>12}")

@@ -30,6 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hotloops import _arguments
+
 __all__ = [
     "Initializer",
     "get",
@@ -67,7 +69,7 @@ def zeros(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:  # noqa: ARG0
     ndarray
         Zeros of this shape.
     """
-    return np.zeros(shape)
+    return np.zeros(_sizes("zeros", shape))
 
 
 def normal(shape: Shape, rng: np.random.Generator, *, stddev: float = 0.05) -> NDArray[Any]:
@@ -87,7 +89,8 @@ def normal(shape: Shape, rng: np.random.Generator, *, stddev: float = 0.05) -> N
     ndarray
         Of this shape, float64.
     """
-    return rng.normal(0, stddev, shape)
+    stddev = _scale("normal", "stddev", stddev)
+    return _generator("normal", rng).normal(0, stddev, _sizes("normal", shape))
 
 
 def uniform(shape: Shape, rng: np.random.Generator, *, limit: float = 0.05) -> NDArray[Any]:
@@ -107,7 +110,8 @@ def uniform(shape: Shape, rng: np.random.Generator, *, limit: float = 0.05) -> N
     ndarray
         Of this shape, float64.
     """
-    return rng.uniform(-limit, limit, shape)
+    limit = _scale("uniform", "limit", limit)
+    return _generator("uniform", rng).uniform(-limit, limit, _sizes("uniform", shape))
 
 
 def glorot_normal(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
@@ -127,7 +131,9 @@ def glorot_normal(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
     ndarray
         Of this shape, float64.
     """
-    return rng.normal(0, math.sqrt(2 / sum(_fans(shape))), shape)
+    inputs, units = _fans("glorot_normal", shape)
+    stddev = math.sqrt(2 / (inputs + units))
+    return _generator("glorot_normal", rng).normal(0, stddev, (inputs, units))
 
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
@@ -147,7 +153,9 @@ def glorot_uniform(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
     ndarray
         Of this shape, float64.
     """
-    return uniform(shape, rng, limit=math.sqrt(6 / sum(_fans(shape))))
+    inputs, units = _fans("glorot_uniform", shape)
+    limit = math.sqrt(6 / (inputs + units))
+    return _generator("glorot_uniform", rng).uniform(-limit, limit, (inputs, units))
 
 
 def he_normal(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
@@ -167,7 +175,8 @@ def he_normal(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
     ndarray
         Of this shape, float64.
     """
-    return rng.normal(0, math.sqrt(2 / _fans(shape)[0]), shape)
+    inputs, units = _fans("he_normal", shape)
+    return _generator("he_normal", rng).normal(0, math.sqrt(2 / inputs), (inputs, units))
 
 
 def he_uniform(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
@@ -187,7 +196,9 @@ def he_uniform(shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
     ndarray
         Of this shape, float64.
     """
-    return uniform(shape, rng, limit=math.sqrt(6 / _fans(shape)[0]))
+    inputs, units = _fans("he_uniform", shape)
+    limit = math.sqrt(6 / inputs)
+    return _generator("he_uniform", rng).uniform(-limit, limit, (inputs, units))
 
 
 xavier_normal = glorot_normal
@@ -234,18 +245,46 @@ def get(initializer: str | Initializer) -> Initializer:
     >>> get("he_normal")((2, 3), np.random.default_rng(0)).shape
     (2, 3)
     """
+    return named("get", "initializer", initializer)
+
+
+def named(function: str, argument: str, initializer: str | Initializer) -> Initializer:
+    """Return what `get` returns; refuse in the name of the function that was given it."""
     if callable(initializer):
         return initializer
-    if initializer not in _NAMED:
-        names = ", ".join(map(repr, _NAMED))
-        raise ValueError(f"initializer is {initializer!r} but must be a function or one of {names}")
-    return _NAMED[initializer]
+    needed = "must be a function or one of"
+    return _NAMED[_arguments.as_choice(function, argument, initializer, tuple(_NAMED), needed)]
 
 
-def _fans(shape: Shape) -> tuple[int, int]:
-    """Return how many values go into a unit, and how many units a value goes into."""
-    if len(shape) != 2:
-        raise ValueError(
-            f"shape is {shape} but this initializer needs (inputs, units); for a bias, use 'zeros'"
+def _sizes(function: str, shape: Shape) -> Shape:
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(
+            f"{function}: shape {_arguments.described(shape)} but must be a tuple of integers"
         )
-    return shape[0], shape[1]
+    return tuple(_arguments.as_count(function, "shape", size, 0) for size in shape)
+
+
+def _fans(function: str, shape: Shape) -> tuple[int, int]:
+    """Return how many values go into a unit, and how many units a value goes into."""
+    sizes = _sizes(function, shape)
+    if len(sizes) != 2 or 0 in sizes:
+        raise ValueError(
+            f"{function}: shape is {shape} but this initializer needs (inputs, units); for a bias, "
+            "use 'zeros'"
+        )
+    return sizes[0], sizes[1]
+
+
+def _scale(function: str, name: str, value: float) -> float:
+    scale = _arguments.as_real(function, name, value)
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"{function}: {name} is {value} but must be at least 0 and finite")
+    return scale
+
+
+def _generator(function: str, rng: np.random.Generator) -> np.random.Generator:
+    if not isinstance(rng, (np.random.Generator, np.random.RandomState)):
+        raise TypeError(
+            f"{function}: rng {_arguments.described(rng)} but must be a numpy.random.Generator"
+        )
+    return rng

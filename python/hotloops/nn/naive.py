@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hotloops import _arguments
+
 if TYPE_CHECKING:
     from hotloops.nn._neuron import Derivative
 
@@ -48,10 +50,15 @@ class Neuron:
     def __init__(
         self, inputs: int = 3, *, seed: int = 1, derivative: Derivative = "classic"
     ) -> None:
-        self.derivative = derivative
-        random = np.random.RandomState(seed)
+        inputs = _arguments.as_count("Neuron", "inputs", inputs, 1)
+        self.derivative = _arguments.as_choice(
+            "Neuron", "derivative", derivative, ("classic", "exact")
+        )
+        with _arguments.naming("Neuron", seed=seed):
+            random = np.random.RandomState(seed)
         self.weights = [2 * random.random_sample() - 1 for _ in range(inputs)]
 
+    @_arguments.names_arguments
     def fit(self, x: Matrix, targets: Row, *, iterations: int = 10_000) -> None:
         """Train in place, from all samples at once.
 
@@ -64,7 +71,7 @@ class Neuron:
         iterations : int
             How often all samples are learned from.
         """
-        for _ in range(iterations):
+        for _ in range(_arguments.as_count("fit", "iterations", iterations, 0)):
             step = [0.0] * len(self.weights)
             for sample, target, y in zip(x, targets, self.predict(x), strict=True):
                 slope = 1 - (math.tanh(y) if self.derivative == "classic" else y) ** 2
@@ -73,6 +80,7 @@ class Neuron:
             for i, change in enumerate(step):
                 self.weights[i] += change
 
+    @_arguments.names_arguments
     def predict(self, x: Matrix) -> Row:
         """Return the answers to samples.
 
@@ -117,6 +125,7 @@ class Layer:
     activation: str | None = None
 
 
+@_arguments.names_arguments
 def forward(layers: list[Layer], x: Row) -> list[Row]:
     """Return the sample, and what comes out of each layer.
 
@@ -147,6 +156,7 @@ def forward(layers: list[Layer], x: Row) -> list[Row]:
     return outputs
 
 
+@_arguments.names_arguments
 def backward(layers: list[Layer], outputs: list[Row], slopes: Row) -> list[tuple[Matrix, Row]]:
     """Return the gradients of each layer's kernel and bias.
 
@@ -185,6 +195,7 @@ def backward(layers: list[Layer], outputs: list[Row], slopes: Row) -> list[tuple
     return gradients[::-1]
 
 
+@_arguments.names_arguments
 def train(
     layers: list[Layer], x: Matrix, y: Matrix, *, loss: str, learning_rate: float, epochs: int
 ) -> Row:
@@ -216,8 +227,9 @@ def train(
     >>> print(f"y = {line.kernel[0][0]:.3f} x + {line.bias[0]:.3f}")
     y = 2.000 x + 1.000
     """
+    learning_rate = _arguments.as_positive("train", "learning_rate", learning_rate)
     losses = []
-    for _ in range(epochs):
+    for _ in range(_arguments.as_count("train", "epochs", epochs, 0)):
         total = 0.0
         gradients = [([[0.0] * len(u.bias) for _ in u.kernel], [0.0] * len(u.bias)) for u in layers]
         for sample, targets in zip(x, y, strict=True):
@@ -254,6 +266,8 @@ def _activated(name: str | None, sums: Row) -> Row:
     if name == "softmax":
         powers = [math.exp(value - max(sums)) for value in sums]
         return [power / sum(powers) for power in powers]
+    if name is not None:
+        raise ValueError(f"a layer's activation is {name!r}, which is not known here")
     return sums
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import hotloops
-from hotloops import _core
+from hotloops import _arguments, _core
 from hotloops.torch.dataflow import activation_function, calls, chained_children
 from hotloops.torch.operators import linear
 
@@ -59,7 +59,11 @@ class Linear(torch.nn.Linear):
         dtype: Any = None,
     ) -> None:
         _core.check_activation("Linear", activation)
-        super().__init__(in_features, out_features, bias, device, dtype)
+        in_features = _arguments.as_count("Linear", "in_features", in_features, 0)
+        out_features = _arguments.as_count("Linear", "out_features", out_features, 0)
+        bias = _arguments.as_flag("Linear", "bias", bias)
+        with _arguments.naming("Linear", device=device, dtype=dtype):
+            super().__init__(in_features, out_features, bias, device, dtype)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,6 +177,10 @@ def optimize(model: torch.nn.Module) -> torch.nn.Module:
     0: Linear(4, 8) and GELU
     2: Linear(8, 2)
     """
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(
+            f"optimize: model {_arguments.described(model)} but must be a torch.nn.Module"
+        )
     # A deep copy, but for the tensors.
     shared = {id(t): t for tensors in (model.parameters(), model.buffers()) for t in tensors}
     replaced: list[str] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import hotloops
-from hotloops import _core
+from hotloops import _arguments, _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,21 +60,43 @@ def linear(
     tensor([[3., 1.]])
     """
     operands = (x, weight) if bias is None else (x, weight, bias)
-    records = torch.is_grad_enabled() and any(operand.requires_grad for operand in operands)
+    try:
+        records = torch.is_grad_enabled() and any(operand.requires_grad for operand in operands)
+    except AttributeError:
+        _check_tensors(x=x, weight=weight, bias=bias)
+        raise
     eager = x.device.type == "cpu" and not torch.compiler.is_compiling()
     if eager and not records:
         y = _core.linear(x, weight, bias, activation, None, None, None)
-        return _linear(x, weight, bias, activation) if y is NotImplemented else y
+        if y is not NotImplemented:
+            return y
+        _check_tensors(x=x, weight=weight, bias=bias)
+        return _linear(x, weight, bias, activation)
     if eager:
         apply_linear, apply_activation = _RecordedLinear.apply, _RecordedActivate.apply
     else:
         apply_linear, apply_activation = _linear, _activate
-    if records and activation in _core.SAVES_INPUT:
+    if records and isinstance(activation, str) and activation in _core.SAVES_INPUT:
         return apply_activation(apply_linear(x, weight, bias, None), activation)
     return apply_linear(x, weight, bias, activation)
 
 
 # ---- The computation, on CPU tensors, without autograd's eye on it -------------------------------
+
+
+def _check_tensors(**operands: Any) -> None:
+    for name, operand in operands.items():
+        if name == "bias" and operand is None:
+            continue
+        if not isinstance(operand, torch.Tensor):
+            raise TypeError(
+                f"linear: {name} {_arguments.described(operand)} but must be a torch.Tensor"
+            )
+        if operand.layout is not torch.strided or operand.device != operands["x"].device:
+            raise ValueError(
+                f"linear: {name} is on device {operand.device} with layout {operand.layout} but "
+                f"must be strided and on {operands['x'].device}, as x"
+            )
 
 
 def _computed(core: Callable[..., Any], *tensors: Tensor | None) -> Any:
@@ -193,9 +215,12 @@ _activate_backward = _operator(
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
     _core.check_activation("linear", activation)
     _check_dtypes(activation, x=x, weight=weight, bias=bias)
-    torch._check(
+    torch._check_value(
         x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[1],
-        lambda: f"linear: x of shape {tuple(x.shape)} and weight of shape {tuple(weight.shape)}",
+        lambda: (
+            f"linear: x has shape {tuple(x.shape)} but weight has shape {tuple(weight.shape)}; the "
+            "last sizes of both must be equal, and weight has 2 dimensions"
+        ),
     )
     return x.new_empty((*x.shape[:-1], weight.shape[0]))
 
