@@ -192,7 +192,7 @@ def _finished(sums: Any, bias: Any, residual: Any, activation: Any, dtype: Any, 
             sums = sums + addend
     if activation is not None:
         sums = _activated(activation, sums)
-    return _rounded(sums, dtype, out)
+    return rounded(sums, dtype, out)
 
 
 def _activated(activation: str, sums: Any) -> Any:
@@ -380,6 +380,14 @@ def has_own_semantics(*operands: Any) -> bool:
     )
 
 
+def overrides_functions(*operands: Any) -> bool:
+    """Tell whether any operand overrides NumPy's functions that are no ufuncs, such as einsum."""
+    plain = np.ndarray.__array_function__
+    return any(
+        getattr(type(operand), "__array_function__", plain) is not plain for operand in operands
+    )
+
+
 def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
@@ -404,15 +412,24 @@ def _into(out: Any, compute: Callable[[Any], Any]) -> Any:
     result = compute(out)
     if result is NotImplemented and out is not None:
         result = compute(None)
-        return result if result is NotImplemented else _rounded(result, None, out)
+        return result if result is NotImplemented else rounded(result, None, out)
     return result
 
 
-def _rounded(result: Any, dtype: Any, out: Any) -> Any:
-    """Return `result` in its final dtype, or `out` with its values."""
+def rounded(result: Any, dtype: Any, out: Any) -> Any:
+    """Return `result` in its final dtype (None: its own), or `out` with its values.
+
+    `result` may be a view of the memory of `out`. There are no floating-point warnings, as there
+    are none where kernels round.
+    """
+    if out is None and dtype is None:
+        return result
     if _tensors.is_tensor(result):
         return _tensors.written(result if dtype is None else result.to(dtype), out)
-    if out is None:
-        return result if dtype is None else result.astype(dtype, copy=False)
-    np.copyto(out, result, casting="same_kind")
+    with np.errstate(all="ignore"):
+        if out is None:
+            return result.astype(dtype, copy=False)
+        # copyto sees to overlaps, but not to those of one dimension with two strides.
+        source = result.copy() if np.may_share_memory(result, out) else result
+        np.copyto(out, source, casting="same_kind")
     return out

@@ -22,7 +22,7 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
 
     Parameters
     ----------
-    subscripts : str
+    subscripts : str or bytes
         A letter for each dimension of each operand, operands separated by commas, then ``->`` and
         the letters of the result: ``'ik,kj->ij'`` is the product of two matrices. Values are
         multiplied where letters agree and summed over letters that the result has not. A letter
@@ -92,13 +92,17 @@ def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any
     if not operands:
         raise ValueError("einsum: at least one operand is needed")
     tensors = _tensors.has_tensor(*operands, out)
+    if _array_likes.overrides_functions(*operands, out):
+        return np.einsum(text, *operands, out=out, optimize=optimize)
     if tensors:
         named = {f"operand {i}": operand for i, operand in enumerate(operands)}
         _tensors.check_tensors("einsum", named, out)
         arrays = [operand.detach() for operand in operands]
     else:
-        arrays = [np.asanyarray(operand) for operand in operands]
-    path = tuple(optimize) if isinstance(optimize, list) else optimize
+        arrays = [
+            np.asarray(operand) for operand in operands
+        ]  # NumPy, too, looks through subclasses
+    path = _hashable(optimize)
     planned = _program(text, arrays, path, tensors)
     if out is not None:
         _check_out(out, planned.problem.shape, arrays)
@@ -110,13 +114,18 @@ def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any
         arrays = _promoted(arrays, tensors)
         planned = _program(text, arrays, path, tensors)
     if out is not None:
-        run(planned, arrays, _tensors.detached(out), tensors)
+        run(planned, arrays, out.detach() if tensors else np.asarray(out), tensors)
         return out
     remember(planned, text, tuple(arrays), optimize)
     result = run(planned, arrays, None, tensors)
     # A view of an operand is another object, as NumPy has it; and a scalar is no array.
     is_new = tensors or (planned.steps and result.ndim > 0)
     return result if is_new else result[()]
+
+
+def _hashable(path: Any) -> Any:
+    is_sequence = isinstance(path, list | tuple | np.ndarray)
+    return tuple(_hashable(step) for step in path) if is_sequence else path
 
 
 def _program(text: str, arrays: list[Any], path: Any, tensors: bool) -> Program:

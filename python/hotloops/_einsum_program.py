@@ -180,7 +180,7 @@ def run(planned: Program, arrays: list[Any], out: Any, tensors: bool) -> Any:
             return out
         values.append(_viewed(step.operation(left, right), None, step.shape, tensors))
     result = _viewed(values[-1], planned.axes, None, tensors)
-    return result if out is None else _copied(result, out)
+    return _array_likes.rounded(result, None, out)
 
 
 def _sum(value: Any, axis: int) -> Any:
@@ -242,10 +242,3 @@ def _stretched_one(dtype: Any, count: int) -> Any:
     if isinstance(dtype, np.dtype):
         return np.broadcast_to(np.ones((), dtype), count)
     return _tensors.torch_module().ones((), dtype=dtype).expand(count)
-
-
-def _copied(result: Any, out: Any) -> Any:
-    if isinstance(out, np.ndarray):
-        np.copyto(out, result, casting="same_kind")
-        return out
-    return _tensors.written(result, out)

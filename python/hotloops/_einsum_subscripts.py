@@ -82,6 +82,9 @@ def split_arguments(subscripts: Any, operands: tuple[Any, ...]) -> tuple[str, tu
     >>> split_arguments([[3, 4]], ([0, 1], [5, 6], [1], [0]))
     ('AB,B->A', ([[3, 4]], [5, 6]))
     """
+    if isinstance(subscripts, bytes):
+        # Beyond ASCII there are no letters: what stands there is refused as any other character.
+        return subscripts.decode("latin-1"), operands
     if isinstance(subscripts, str):
         return subscripts, operands
     arguments = (subscripts, *operands)

@@ -92,22 +92,34 @@ def out_array(out: Any) -> Any:
         return out.detach()
 
 
-def detached(out: Any) -> Any:
-    """Return what can be written to without autograd's notice: `out`, or its memory if a tensor."""
-    return out.detach() if is_tensor(out) else out
-
-
 def result_tensor(result: Any, out: Any) -> Any:
     """Return `out`, which has been written to, or a tensor on the memory of `result`."""
     return torch_module().from_numpy(np.asarray(result)) if out is None else out
 
 
 def written(tensor: Any, out: Any) -> Any:
-    """Return `tensor`, or `out` with its values."""
+    """Return `tensor`, which may be a view of the memory of `out`, or `out` with its values."""
     if out is None:
         return tensor
-    out.detach().copy_(tensor)
+    # torch copies one element after another, and reads what it has written.
+    out.detach().copy_(tensor.clone() if _may_share_memory(tensor, out) else tensor)
     return out
+
+
+def _may_share_memory(x: Any, y: Any) -> bool:
+    (x_begin, x_end), (y_begin, y_end) = _extent(x), _extent(y)
+    return bool(x_begin < y_end and y_begin < x_end)
+
+
+def _extent(tensor: Any) -> tuple[int, int]:
+    """Return the addresses between which a tensor's elements lie."""
+    begin = tensor.data_ptr()
+    if tensor.numel() == 0:
+        return begin, begin
+    reach = sum(
+        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    return begin, begin + (reach + 1) * tensor.element_size()
 
 
 def numpy_dtype(dtype: Any) -> Any:
