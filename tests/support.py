@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import random
 import subprocess
 import sys
 from fractions import Fraction
@@ -20,6 +19,7 @@ import pytest
 from hotloops import _core
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator
 
     import numpy.typing as npt

@@ -88,6 +88,9 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
 
 def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any) -> Any:
     """Find the steps, carry them out, and have them remembered."""
+    if _tensors.is_lazy(out):
+        result = _planned(subscripts, operands, _tensors.plain_like(out), optimize)
+        return _tensors.written(result, out)
     text, operands = split_arguments(subscripts, operands)
     if not operands:
         raise ValueError("einsum: at least one operand is needed")

@@ -80,16 +80,26 @@ def check_cast(function: str, dtype: Any, out: Any) -> None:
 
 
 def out_array(out: Any) -> Any:
-    """Return the array on the memory of `out`, if there is one; a tensor if NumPy lacks its dtype.
+    """Return the array on the memory of `out`; a tensor if NumPy lacks its dtype, or it is lazy.
 
     `out` has to have passed `check_tensors`.
     """
     if out is None:
         return None
     try:
-        return out.detach().numpy()
+        return out.detach() if is_lazy(out) else out.detach().numpy()
     except TypeError:
         return out.detach()
+
+
+def is_lazy(tensor: Any) -> bool:
+    """Tell whether the values in memory are not the tensor's: of conjugated and negated views."""
+    return is_tensor(tensor) and (tensor.is_conj() or tensor.is_neg())
+
+
+def plain_like(tensor: Any) -> Any:
+    """Return a new tensor for a result that is then `written` to a lazy one."""
+    return torch_module().empty_like(tensor.detach(), requires_grad=tensor.requires_grad)
 
 
 def result_tensor(result: Any, out: Any) -> Any:
@@ -122,17 +132,42 @@ def _extent(tensor: Any) -> tuple[int, int]:
     return begin, begin + (reach + 1) * tensor.element_size()
 
 
-def numpy_dtype(dtype: Any) -> Any:
-    """Return NumPy's name for a torch dtype; other dtypes as they are."""
+def as_scalar(value: Any, like: Any, *, wraps: bool) -> Any:
+    """Return a Python number as a tensor, of the dtype that torch gives it beside another operand.
+
+    Where it `wraps`, integers out of the range of that dtype do.
+    """
     torch = torch_module()
-    if isinstance(dtype, torch.dtype):
-        return torch.empty(0, dtype=dtype).numpy().dtype
-    return dtype
+    if like is None:
+        return torch.as_tensor(value)
+    dtype = torch.result_type(like, value)
+    is_integer = not (dtype.is_floating_point or dtype.is_complex or dtype is torch.bool)
+    if wraps and is_integer and -(2**63) <= value < 2**64:  # torch refuses others
+        limits = torch.iinfo(dtype)
+        value = (value - limits.min) % 2**limits.bits + limits.min
+    return torch.as_tensor(value, dtype=dtype)
 
 
-def torch_dtype(name: Any) -> Any:
+def numpy_dtype(dtype: Any) -> Any:
+    """Return NumPy's dtype for a torch dtype, if it has one; other dtypes as they are."""
+    torch = torch_module()
+    try:
+        return torch.empty(0, dtype=dtype).numpy().dtype if is_torch_dtype(dtype) else dtype
+    except TypeError:
+        return dtype
+
+
+def is_torch_dtype(dtype: Any) -> bool:
+    """Tell whether a dtype is one of torch's."""
+    return isinstance(dtype, torch_module().dtype)
+
+
+def torch_dtype(function: str, name: Any) -> Any:
     """Return torch's dtype of NumPy's name for it."""
-    return getattr(torch_module(), str(name))
+    dtype = getattr(torch_module(), str(name), None)
+    if not is_torch_dtype(dtype):
+        raise TypeError(f"{function}: dtype is {name} but must be one that torch has")
+    return dtype
 
 
 def promoted(*tensors: Any) -> Any:
