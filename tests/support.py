@@ -19,6 +19,7 @@ import pytest
 from hotloops import _core
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
@@ -219,6 +220,20 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "misaligned": _misaligned,
     "read_only": _read_only,
 }
+
+
+def overlapping_views(rng: random.Random, shapes: list[tuple[int, ...]], dtype: str) -> list[Array]:
+    """Return views of one small memory; the elements of each one alone do not meet."""
+    memory = small_integers(rng.randint(0, 99), (500,), dtype)
+    views = []
+    for shape in shapes:
+        strides, stride = [0] * len(shape), rng.randint(1, 3)
+        for d in rng.sample(range(len(shape)), len(shape)):
+            strides[d] = stride * memory.itemsize
+            stride = stride * shape[d] + rng.choice([0, 0, 1])
+        start = memory[rng.randint(0, 20) :]
+        views.append(np.lib.stride_tricks.as_strided(start, shape, strides))
+    return views
 
 
 # --- Shapes -----------------------------------------------------------------------------------

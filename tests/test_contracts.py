@@ -9,6 +9,7 @@ import importlib.resources
 import importlib.util
 import inspect
 import pkgutil
+import random
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -214,3 +215,63 @@ def test_dense_vjp_makes_at_most_one_temporary_of_the_outputs_size(activation: s
     pullback(grad_y)
     temporaries = 0 if activation is None else 1
     assert peak_extra_memory(lambda: pullback(grad_y)) < (temporaries + 0.2) * grad_y.nbytes
+
+
+# --- Results that overlap their operands --------------------------------------------------------
+
+# The operands' shapes, the result's, and the function.
+OVERLAPS: dict[str, tuple[list[tuple[int, ...]], tuple[int, ...], Callable[..., Any]]] = {
+    "relu": ([(3, 4)], (3, 4), hotloops.relu),
+    "relu of a vector": ([(9,)], (9,), hotloops.relu),
+    "add": ([(3, 4), (3, 4)], (3, 4), hotloops.add),
+    "add vectors": ([(9,), (9,)], (9,), hotloops.add),
+    "multiply by a row": ([(3, 4), (4,)], (3, 4), hotloops.multiply),
+    "subtract": ([(2, 1, 4), (3, 1)], (2, 3, 4), hotloops.subtract),
+    "greater": ([(3, 4), (3, 4)], (3, 4), hotloops.greater),
+    "where": (
+        [(3, 4)] * 3,
+        (3, 4),
+        lambda c, x, y, **out: hotloops.where(hotloops.greater(c, 0), x, y, **out),
+    ),
+    "where_greater": ([(9,)] * 4, (9,), hotloops.where_greater),
+    "matmul": ([(4, 5), (5, 3)], (4, 3), hotloops.matmul),
+    "vector times matrix": ([(5,), (5, 3)], (3,), hotloops.matmul),
+    "batch": ([(2, 1, 4, 5), (3, 5, 2)], (2, 3, 4, 2), hotloops.matmul),
+    "packed": (
+        [(4, 5), (5, 3)],
+        (4, 3),
+        lambda a, b, **out: hotloops.matmul(a, hotloops.pack(b), **out),
+    ),
+    "dense": (
+        [(4, 5), (5, 3), (3,), (4, 3)],
+        (4, 3),
+        lambda x, k, b, r, **out: hotloops.dense(x, k, b, residual=r, activation="relu", **out),
+    ),
+    "packed dense": (
+        [(4, 5), (5, 3), (3,), (4, 3)],
+        (4, 3),
+        lambda x, k, b, r, **out: hotloops.dense(x, hotloops.pack(k), b, residual=r, **out),
+    ),
+    "linear": (
+        [(4, 5), (3, 5), (3,)],
+        (4, 3),
+        lambda x, w, b, **out: hotloops.linear(x, w, b, activation="softmax", **out),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["arrays", "tensors"])
+@pytest.mark.parametrize("function", OVERLAPS)
+def test_results_that_overlap_operands(function: str, kind: str) -> None:
+    torch = pytest.importorskip("torch") if kind == "tensors" else None
+    rng = random.Random(function)
+    shapes, result_shape, compute = OVERLAPS[function]
+    for code in ("f4", "f8", "f2") * 20:
+        views = support.overlapping_views(rng, [*shapes, result_shape], code)
+        if rng.random() < 0.25 and result_shape in shapes:
+            views[-1] = views[shapes.index(result_shape)]
+        apart = [torch.from_numpy(x.copy()) if torch else x.copy() for x in views[:-1]]
+        expected = np.asarray(compute(*apart)).astype(code)
+        *operands, out = (torch.from_numpy(x) for x in views) if torch else views
+        assert compute(*operands, out=out) is out
+        support.assert_same_bits(np.asarray(out), expected)

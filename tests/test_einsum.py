@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -361,13 +362,83 @@ def test_views_are_returned_where_there_is_nothing_to_compute() -> None:
 
 
 @pytest.mark.parametrize(
-    "optimize", [True, False, "greedy", "optimal", ["einsum_path", (0, 2), (0, 1)]]
+    "optimize",
+    [
+        *(True, False, None, "greedy", "optimal", ("greedy", 100), ["optimal", 100]),
+        *(["einsum_path", (0, 2), (0, 1)], ["einsum_path", [0, 2], [0, 1]]),
+        *(("einsum_path", [1, 2], (0, 1)), ["einsum_path", np.array([0, 1]), [1, 0]]),
+    ],
+    ids=str,
 )
 def test_any_path(optimize: Any) -> None:
     operands = operands_of([(3, 4), (4, 5), (5, 3)], np.float64)
     for subscripts in ("ij,jk,kl->il", "ij,jk,ki->", "ij,jk,kl->jl"):
         actual = hotloops.einsum(subscripts, *operands, optimize=optimize)
         np.testing.assert_array_equal(actual, np.einsum(subscripts, *operands))
+
+
+# --- What einsum takes as NumPy does ------------------------------------------------------------
+
+
+def test_subscripts_of_bytes() -> None:
+    a, b = operands_of([(5, 7), (7, 3)], np.float64)
+    for twin in hotloops, naive:
+        np.testing.assert_array_equal(twin.einsum(b"ij,jk->ki", a, b), (a @ b).T)
+        with pytest.raises(ValueError, match=r"letters and one ellipsis '...' only, not '\xe9'"):
+            twin.einsum(b"i\xe9", a)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "count"),
+    [*(("ij->", 1), ("ij->j", 1), ("ij->ji", 1), ("ii->i", 1), ("ii", 1)), ("ij,jk->ik", 2)],
+)
+def test_subclasses_are_arrays(subscripts: str, count: int, tmp_path: Any) -> None:
+    values = np.arange(9.0).reshape(3, 3)
+    mapped = np.memmap(tmp_path / "values", values.dtype, "w+", shape=values.shape)
+    mapped[:] = values
+    masked = np.ma.masked_array(values, mask=values < 4)
+    for kind in (values.view(np.matrix), masked, mapped):
+        expected = np.einsum(subscripts, *[kind] * count)
+        actual = hotloops.einsum(subscripts, *[kind] * count)
+        assert type(actual) is type(expected)
+        np.testing.assert_array_equal(actual, np.einsum(subscripts, *[values] * count))
+        if expected.shape != kind.shape:
+            continue
+        out = np.zeros_like(kind)
+        assert hotloops.einsum(subscripts, *[kind] * count, out=out) is out
+        np.testing.assert_array_equal(np.asarray(out), expected)
+
+
+def test_subclasses_with_an_einsum_of_their_own() -> None:
+    class Quantity(np.ndarray):
+        def __array_function__(self, function: Any, *_: Any) -> Any:
+            return function.__name__, "of quantities"
+
+    x = np.ones((2, 2)).view(Quantity)
+    assert hotloops.einsum("ij,jk", np.ones((2, 2)), x) == ("einsum", "of quantities")
+
+
+# --- Results that overlap their operands --------------------------------------------------------
+
+OVERLAPS = [
+    *(("i->i", (7,), (7,)), ("ij->ij", (3, 4), (3, 4)), ("ij->ji", (4, 5), (5, 4))),
+    *(("ij->ji", (4, 4), (4, 4)), ("ii->i", (4, 4), (4,)), ("iji->ij", (3, 4, 3), (3, 4))),
+    *(("ij->i", (4, 5), (4,)), ("ij,ij->ji", (4, 5), (5, 4)), ("ij,jk->ik", (4, 4), (4, 4))),
+    *(("i,j->ij", (4,), (4, 4)), ("ij,jk,kl->il", (3, 3), (3, 3)), ("i,i,i->i", (7,), (7,))),
+]
+
+
+@pytest.mark.parametrize("kind", ["arrays", "tensors"])
+def test_results_that_overlap_operands(kind: str) -> None:
+    torch = pytest.importorskip("torch") if kind == "tensors" else None
+    rng = random.Random(0)
+    for (subscripts, operand, result), code in itertools.product(OVERLAPS * 8, ["f4", "i8", "F"]):
+        shapes = [*[operand] * (1 + subscripts.count(",")), result]
+        views = support.overlapping_views(rng, shapes, code)
+        expected = np.einsum(subscripts, *(x.copy() for x in views[:-1]))
+        *operands, out = (torch.from_numpy(x) for x in views) if torch else views
+        assert hotloops.einsum(subscripts, *operands, out=out) is out
+        np.testing.assert_array_equal(out, expected, err_msg=subscripts)
 
 
 # --- Lowering ---------------------------------------------------------------------------------

@@ -136,6 +136,24 @@ def test_out_of_any_layout(dtype: str) -> None:
     assert_same_bits(hotloops.dense(x, kernel, bias, out=wide), y.astype(np.float32))
 
 
+@each_dtype
+@each_activation
+def test_what_is_out_of_range_raises_no_warnings(dtype: str, activation: str | None) -> None:
+    x = np.full((3, 4), np.ldexp(1.9, 15 if dtype == "float16" else 126)).astype(np.dtype(dtype))
+    for value in (None, 1.9, -np.inf, np.nan):
+        residual = None if value is None else np.full((3, 3), value, x.dtype)
+        for weights in (x.T.copy(), hotloops.pack(x.T)):
+            y = hotloops.dense(x, weights, activation=activation, residual=residual)
+            assert y.dtype == x.dtype
+    if activation is None:
+        out = np.zeros((3, 3), np.float16)
+        wide = x.astype(np.float32)
+        hotloops.matmul(wide, wide.T, out=out)
+        assert np.isposinf(out).all()
+        hotloops.einsum("ij,kj->ik", wide, wide, out=out)
+        assert np.isposinf(out).all()
+
+
 def test_packed_weights_of_another_type_are_refused() -> None:
     x, kernel, bias = operands((3, 5), 4, "float16")
     packed: Any = hotloops.pack(kernel.astype(np.float32))

@@ -88,6 +88,23 @@ def test_types_that_have_no_product(code: str) -> None:
     assert_as_numpy(a, np.ones((2, 2), np.float32))
 
 
+@pytest.mark.parametrize("code", [*"bBhHiIlLqQ"])
+@pytest.mark.parametrize("other", [*"bBhHiIlLqQ"])
+def test_the_type_of_integers_is_the_one_of_c(code: str, other: str) -> None:
+    a, b = small_integers(1, (3, 4), code), small_integers(2, (4, 5), other)
+    expected = np.matmul(a, b).dtype
+    for product_ in (
+        hotloops.matmul(a, b),
+        hotloops.matmul(a[0], b[:, 0]),
+        hotloops.einsum("ij,jk->ik", a, b),
+        hotloops.dense(a, b),
+    ):
+        assert product_.dtype.num == expected.num
+    for subscripts in ("ij->", "ij->j"):
+        assert hotloops.einsum(subscripts, a).dtype.num == a.dtype.num
+    assert hotloops.matmul(a, a.T, dtype=code).dtype.num == a.dtype.num
+
+
 # --- dtype= -----------------------------------------------------------------------------------
 
 

@@ -1,9 +1,10 @@
-"""relu is numpy.maximum(x, 0), with NaN kept, for every dtype and layout."""
+"""relu is numpy.maximum(x, 0) in x's dtype, with NaN kept and no -0.0, for every layout."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -36,10 +37,62 @@ def test_special_values(dtype: np.dtype[Any]) -> None:
 @pytest.mark.parametrize("code", [*"?bBhHiIlLqQefdgFDGO"])
 def test_every_type_is_as_numpy_has_it(code: str) -> None:
     x = support.small_integers(1, (5, 7), code)
-    expected = np.maximum(x, 0)
     actual = hotloops.relu(x)
-    assert actual.dtype == expected.dtype
-    np.testing.assert_array_equal(actual, expected)
+    assert actual.dtype == x.dtype
+    np.testing.assert_array_equal(actual, np.maximum(x, 0))
+
+
+def test_truth_values_stay_what_they_are() -> None:
+    x = np.array([[True, False], [False, True]])
+    for relu in hotloops.relu, hotloops.naive.relu:
+        for values in (x, x.T, x.tolist(), x[0, 0], True):
+            y = relu(values)
+            assert y.dtype == bool
+            np.testing.assert_array_equal(y, values)
+    out = np.empty(x.shape, np.float32)
+    assert hotloops.relu(x, out=out) is out
+    np.testing.assert_array_equal(out, x)
+    layer = hotloops.dense(x, x, activation="relu")
+    assert_same_bits(layer, x @ x)
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(x)
+    y = hotloops.relu(tensor)
+    assert torch.equal(y, tensor)
+    assert y.data_ptr() != tensor.data_ptr()
+
+
+def matrix(x: support.Array) -> support.Array:
+    """Return a view as a subclass whose operations are NumPy's."""
+    return x.view(np.matrix)
+
+
+@pytest.mark.parametrize("out_code", [None, *"dgD"])
+@pytest.mark.parametrize("code", ["e", "f", "d", "g", ">f4", "bfloat16"])
+def test_no_result_is_a_negative_zero(code: str, out_code: str | None) -> None:
+    dtype = ml_dtypes.bfloat16 if code == "bfloat16" else code
+    x = np.full((3, 40), -0.0).astype(dtype)
+    for values in (x, x[:, ::3], matrix(x), LAYOUTS["misaligned"](x), x[0, 0]):
+        out = None if out_code is None else np.ones(values.shape, out_code)
+        y = np.asarray(hotloops.relu(values, out=out))
+        assert not y.any()
+        assert not np.signbit(y.real.astype(float)).any()
+    if code != "bfloat16":
+        weights = np.ones((40, 1), dtype)
+        y = hotloops.dense(x, weights, activation="relu")
+        assert not np.signbit(y).any()
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+def test_no_result_of_tensors_is_a_negative_zero(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    zero = torch.zeros(120, dtype=getattr(torch, name))
+    for x in (-zero, torch._neg_view(zero), (-zero)[::2]):
+        assert not torch.signbit(hotloops.relu(x)).any()
+        for other in (torch.float16, torch.float64, torch.complex64):
+            out = torch.ones(x.shape, dtype=other)
+            assert hotloops.relu(x, out=out) is out
+            assert not out.any()
+            assert not torch.signbit(torch.real(out)).any()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -119,7 +172,8 @@ def test_scalars_and_lists_are_as_numpy_has_them() -> None:
     values: list[Any] = [3, -3, 2.5, -2.5, True, [1, -1], [[1.5, -1.5]], [], np.float32(-1), 3 - 4j]
     values += [np.array(-2.5), np.array(2.5, np.float32)]
     for value in values:
-        actual, expected = hotloops.relu(value), np.maximum(value, 0)
+        zero = False if np.asarray(value).dtype == bool else 0
+        actual, expected = hotloops.relu(value), np.maximum(value, zero)
         assert type(actual) is type(expected)
         assert np.asarray(actual).dtype == np.asarray(expected).dtype
         np.testing.assert_array_equal(actual, expected)

@@ -247,12 +247,73 @@ def test_bfloat16_by_what_was_packed_as_another_type() -> None:
 
 
 @each_complex
-def test_out_that_is_not_in_memory_is_refused(dtype: str) -> None:
+@pytest.mark.parametrize("lazy", LAZY)
+def test_out_that_is_not_in_memory(dtype: str, lazy: str) -> None:
     a, b = complex_operands(dtype)
-    out = torch.zeros((37, 70), dtype=a.dtype)
-    with pytest.raises(RuntimeError, match="conj"):
-        hotloops.matmul(a, b, out.conj())
-    assert not out.any()
+    expected = torch.matmul(a, b)
+    calls: list[Callable[[Any], Any]] = [
+        lambda out: hotloops.matmul(a, b, out),
+        lambda out: hotloops.matmul(a, hotloops.pack(b), out),
+        lambda out: hotloops.dense(a, b, out=out),
+        lambda out: hotloops.dense(a, hotloops.pack(b), out=out),
+        lambda out: hotloops.linear(a, b.T, out=out),
+        lambda out: hotloops.einsum("ij,jk->ik", a, b, out=out),
+        lambda out: hotloops.einsum("ij->ij", expected, out=out),
+        lambda out: hotloops.add(expected, 0, out=out),
+        lambda out: hotloops.naive.add(expected, torch.zeros((), dtype=a.dtype), out=out),
+    ]
+    for call in calls:
+        out = LAZY[lazy](torch.full((70, 37) if lazy == "adjoint" else (37, 70), 5, dtype=a.dtype))
+        out = out.mT if lazy == "adjoint" else out
+        assert out.is_conj() or out.is_neg()
+        assert call(out) is out
+        assert torch.equal(out, expected)
+    negative = torch.full((37, 70), 5, dtype=a.dtype).conj().imag
+    assert negative.is_neg()
+    assert hotloops.matmul(a.real, b.real, negative) is negative
+    assert torch.equal(negative, a.real @ b.real)
+
+
+def test_errors_of_an_out_that_is_not_in_memory() -> None:
+    a, b = complex_operands("complex64")
+    out = torch.zeros((70, 37), dtype=a.dtype).conj()
+    with pytest.raises(ValueError, match=r"matmul: out has shape \(70, 37\) but the result has"):
+        hotloops.matmul(a, b, out)
+    out = torch.zeros((37, 70), dtype=a.dtype, requires_grad=True).conj()
+    with pytest.raises(RuntimeError, match="dense: out requires its gradient"):
+        hotloops.dense(a, b, out=out)
+
+
+@each_half
+def test_halves_are_not_cast_to_integers(dtype: str) -> None:
+    a = integers(1, (3, 3), dtype)
+    for wanted in (torch.int32, "int8", np.int64, bool):
+        with pytest.raises(TypeError, match="cast"):
+            hotloops.matmul(a, a, dtype=wanted)
+        with pytest.raises(TypeError, match="cast"):
+            hotloops.matmul(a, integers(1, (3, 3), "int32"), dtype=wanted)
+    assert hotloops.matmul(a, a, dtype=torch.complex64).dtype == torch.complex64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "int8"])
+@pytest.mark.parametrize("wanted", [torch.bfloat16, "bfloat16", torch.float16], ids=str)
+def test_half_products_of_other_types(dtype: str, wanted: Any) -> None:
+    a, b = integers(1, (5, 70), dtype), integers(2, (70, 6), dtype)
+    half = torch.float16 if wanted is torch.float16 else torch.bfloat16
+    c = hotloops.matmul(a, b, dtype=wanted)
+    assert c.dtype == half
+    assert torch.equal(c, expected(a.to(half), b.to(half), half))
+    out = torch.empty(5, 6)
+    assert hotloops.matmul(a, b, out, dtype=wanted) is out
+    assert torch.equal(out, c.float())
+    with pytest.raises(TypeError, match="cast"):
+        hotloops.matmul(a.to(torch.complex64), b, dtype=wanted)
+
+
+def test_types_that_torch_has_not() -> None:
+    a = integers(1, (3, 3), "bfloat16")
+    with pytest.raises(TypeError, match="matmul: dtype is object but must be one that torch has"):
+        hotloops.matmul(a, a, dtype=object)
 
 
 @each_complex

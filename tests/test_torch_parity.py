@@ -150,6 +150,29 @@ def test_dtype(wanted: Any) -> None:
     assert torch.equal(c, a.double() @ b.double())
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_integers_out_of_range_are_as_torch_has_them(dtype: Any) -> None:
+    x = torch.tensor([0, 1, 127], dtype=dtype)
+    numbers = [-1, 127, 128, 300, -129, 2**31, -(2**40), 2**63, 2**64 - 1, -(2**63)]
+    functions = {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul}
+    for number in numbers:
+        for name, reference in functions.items():
+            for operands in ((x, number), (number, x)):
+                actual, expected = getattr(hotloops, name)(*operands), reference(*operands)
+                assert actual.dtype == expected.dtype
+                assert torch.equal(actual, expected)
+        is_greater = torch.gt(x, number)
+        assert torch.equal(hotloops.greater(x, number), is_greater)
+        chosen = hotloops.where_greater(x, number, x, -x)
+        assert torch.equal(chosen, torch.where(is_greater, x, -x))
+    for number in (2**64, -(2**63) - 1):
+        with pytest.raises((OverflowError, RuntimeError, ValueError)):
+            hotloops.add(x, number)
+    if dtype != torch.int64:
+        with pytest.raises(RuntimeError, match="overflow"):  # torch.where's own words
+            hotloops.where(x > 0, x, 2**40)
+
+
 # --- No copies --------------------------------------------------------------------------------
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -28,6 +31,17 @@ TWINS = pytest.mark.parametrize("twin", [hotloops, naive], ids=["hotloops", "nai
 
 # Of x; kernels are (6, 5).
 SHAPES = [(4, 6), (6,), (1, 6), (3, 2, 6), (2, 1, 3, 6), (0, 6), (2, 0, 6)]
+# Of a batch, inputs and units.
+EMPTY_SIZES = [(0, 3, 2), (4, 0, 2), (4, 3, 0), (0, 0, 2), (4, 0, 0), (0, 1, 1), (1, 0, 1)]
+# Arrays of zeros; those that are empty have unlike strides.
+EMPTY_LAYOUTS: dict[str, Callable[[tuple[int, ...]], Array]] = {
+    "new": np.zeros,
+    "sliced": lambda shape: np.zeros([n + 2 for n in shape])[tuple(slice(n) for n in shape)],
+    "transposed": lambda shape: (
+        np.zeros([n + 1 for n in shape[::-1]])[tuple(slice(1, n + 1) for n in shape[::-1])].T
+    ),
+    "permuted": lambda shape: np.moveaxis(np.zeros((shape[-1] + 1, *shape[:-1]))[1:], 0, -1),
+}
 
 
 def operands(
@@ -327,6 +341,61 @@ def test_half_types_are_computed_in_float32_and_rounded_once(name: str, activati
     assert torch.equal(y, wide_y.to(dtype))
     for gradient, wide in zip(pullback(halves[3]), wide_pullback(singles[3]), strict=True):
         assert torch.equal(gradient, wide.to(dtype))
+
+
+@TWINS
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", ml_dtypes.bfloat16], ids=str)
+def test_arrays_of_foreign_bytes_and_bfloat16(twin: Any, dtype: Any) -> None:
+    foreign = [v.astype(dtype) for v in operands((3, 6), 5, np.float32)]
+    native = foreign[0].dtype.newbyteorder("=")
+    wide = [v.astype(np.float64 if native == np.float64 else np.float32) for v in foreign]
+    cases: list[tuple[Any, tuple[int, ...]]] = [
+        (lambda *v: twin.dense_vjp(*v, activation="gelu"), (0, 1, 2)),
+        (twin.matmul_vjp, (0, 1)),
+        (twin.relu_vjp, (3,)),
+    ]
+    for function, which in cases:
+        y, pullback = function(*(foreign[i] for i in which))
+        wanted_y, wanted_pullback = function(*(wide[i] for i in which))
+        assert_same_bits(y, wanted_y.astype(native))
+        gradients, wanted = pullback(foreign[3]), wanted_pullback(wide[3])
+        for gradient, wide_gradient in zip(gradients, wanted, strict=True):
+            assert_same_bits(gradient, wide_gradient.astype(native))
+
+
+@pytest.mark.parametrize("sizes", EMPTY_SIZES, ids=str)
+@pytest.mark.parametrize("kind", ["arrays", "tensors"])
+def test_nothing_with_any_strides(sizes: tuple[int, int, int], kind: str) -> None:
+    batch, inputs, units = sizes
+    torch = pytest.importorskip("torch") if kind == "tensors" else None
+
+    def made(shape: tuple[int, ...], layout: str) -> Any:
+        x = EMPTY_LAYOUTS[layout](shape)
+        return torch.from_numpy(x) if torch else x
+
+    shape, product_shape = (2, batch, inputs), (2, batch, units)
+    for layout, other in itertools.product(EMPTY_LAYOUTS, EMPTY_LAYOUTS):
+        x, kernel = made(shape, layout), made((inputs, units), other)
+        bias, grad_y = made((units,), layout), made(product_shape, other)
+        for activation in (None, "relu", "gelu"):
+            y, pullback = hotloops.dense_vjp(x, kernel, bias, activation=activation)
+            gradients = pullback(grad_y)
+            for gradient, operand in zip(gradients, (x, kernel, bias), strict=True):
+                assert gradient.shape == operand.shape
+                assert not gradient.any()
+            again = hotloops.dense(x, kernel, bias, activation=activation, residual=grad_y)
+            wide = hotloops.linear(x, kernel.T, bias, activation=activation, residual=grad_y)
+            assert y.shape == again.shape == wide.shape == product_shape
+            for result in (y, again, wide):
+                assert not result.any()
+        y, pullback = hotloops.matmul_vjp(x, kernel)
+        assert [g.shape for g in pullback(grad_y)] == [x.shape, kernel.shape]
+        assert hotloops.relu_vjp(x)[1](made(shape, other))[0].shape == shape
+        if torch:
+            x.requires_grad_()
+            linear = importlib.import_module("hotloops.torch").linear
+            linear(x, kernel.T, bias, "relu").backward(grad_y)
+            assert x.grad.shape == shape
 
 
 @TWINS

@@ -270,10 +270,12 @@ bool same_memory(const Array& x, const Array& y) {
 
 bool same_layout(const Array& x, const Array& y) {
   if (!std::ranges::equal(x.dims(), y.dims())) return false;
+  bool same = true;
   for (int d = 0; d < x.ndim; ++d) {
-    if (x.shape[d] > 1 && x.strides[d] != y.strides[d]) return false;
+    if (x.shape[d] == 0) return true;
+    same &= x.shape[d] == 1 || x.strides[d] == y.strides[d];
   }
-  return true;
+  return same;
 }
 
 std::string shape_text(const Array& array) {

@@ -63,7 +63,7 @@ bool overlaps_itself(const Array& out);
 // Whether both are of the same library's arrays, and of one type.
 inline bool same_kind(const Array& x, const Array& y) { return x.api == y.api && x.type == y.type; }
 bool same_memory(const Array& x, const Array& y);
-// Whether both have one shape, and their elements lie at the same distances.
+// Whether both have one shape, and their elements, if there are any, lie at the same distances.
 bool same_layout(const Array& x, const Array& y);
 
 // "(2, 3)"

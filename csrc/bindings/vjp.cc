@@ -36,16 +36,18 @@ bool contiguous(const Array& array) {
   return true;
 }
 
-// An array as a matrix of all its rows, where these lie evenly in memory.
+// An array as a matrix of all its rows, where these lie evenly in memory. Without elements it is
+// one whatever its strides are: NumPy and torch leave odd ones there.
 bool as_matrix(const Array& array, ConstView& matrix, std::int64_t& rows) {
   const int last = array.ndim - 1;
+  const bool empty = size(array) == 0;
   rows = 1;
   std::int64_t row_stride = 0;
   for (int d = last - 1; d >= 0; --d) {
     if (array.shape[d] == 1) continue;
     if (rows == 1) {
       row_stride = array.strides[d];
-    } else if (rows > 1 && array.strides[d] != rows * row_stride) {
+    } else if (!empty && array.strides[d] != rows * row_stride) {
       return false;
     }
     rows *= array.shape[d];

@@ -44,6 +44,8 @@ def dtype_name(dtype: Any) -> str:
 
 def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     """Compute `hotloops.matmul` where `_core.matmul` declines."""
+    if _tensors.is_lazy(out):
+        return _tensors.written(matmul(a, b, _tensors.plain_like(out), dtype, precision), out)
     if isinstance(b, _core.PackedMatrix):
         return _matmul_packed(a, b, out, dtype, precision)
     if _tensors.has_tensor(a, b, out):
@@ -68,8 +70,11 @@ def matmul(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
         x, y = prepared(a, dtypes[0]), prepared(b, dtypes[1])
         compute = partial(_matmul_core, x, y, precision=precision, name=result_dtype.name)
         result = _into(out, compute)
-        if result is not NotImplemented:
-            return result
+        if result is NotImplemented:
+            continue
+        # The core knows one of C's types of a size, NumPy has results in the operands' own.
+        is_own = out is not None or result.dtype.num == result_dtype.num
+        return result if is_own else result.view(result_dtype)
     return _numpy_matmul(a, b, out, dtype)
 
 
@@ -113,15 +118,24 @@ def _numpy_matmul(a: Any, b: Any, out: Any, dtype: Any) -> Any:
 def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None) -> Any:
     a, b = _tensors.as_arrays("matmul", {"a": a, "b": b}, out)
     target = _tensors.out_array(out)
-    if _are_arrays(a, b, target):
-        result = matmul(a, b, target, _tensors.numpy_dtype(dtype), precision)
+    with _arguments.naming("matmul", dtype=dtype):
+        name = None if dtype is None else dtype_name(dtype)
+    numpys = _tensors.numpy_dtype(dtype)
+    in_numpy = name != "bfloat16" and not _tensors.is_torch_dtype(numpys)
+    if in_numpy and _are_arrays(a, b, target):
+        result = matmul(a, b, target, numpys, precision)
         return _tensors.result_tensor(result, out)
-    # bfloat16, which NumPy lacks.
+    # bfloat16, which NumPy lacks, or another such dtype.
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
-    name = dtype_name(_tensors.promoted(a, b) if dtype is None else dtype)
-    with _arguments.naming("matmul", dtype=dtype):
-        common = _tensors.torch_dtype(name)
+    name = dtype_name(_tensors.promoted(a, b)) if name is None else name
+    common = _tensors.torch_dtype("matmul", name)
+    for operand, tensor in (("a", a), ("b", b)):
+        if not torch.can_cast(tensor.dtype, common):
+            raise TypeError(
+                f"matmul: {operand} has dtype {tensor.dtype}, which cannot be cast to dtype "
+                f"{name}; convert it with .to({common})"
+            )
     shape = _core.matmul_shape(tuple(a.shape), tuple(b.shape))
     check_out("matmul", out, shape, name, (a.ndim > 1) + (b.ndim > 1))
     for operands in ((a, b), (a.to(common), b.to(common))):
@@ -143,6 +157,10 @@ def dense(
     precision: str | None,
 ) -> Any:
     """Compute `hotloops.dense` or `linear` (`transposed`) where `_core.dense` declines."""
+    if _tensors.is_lazy(out):
+        to = _tensors.plain_like(out)
+        options: dict[str, Any] = {"transposed": transposed, "precision": precision}
+        return _tensors.written(dense(x, kernel, bias, activation, residual, to, **options), out)
     function = "linear" if transposed else "dense"
     named = {"x": x, "weight" if transposed else "kernel": kernel, "bias": bias}
     named["residual"] = residual
@@ -203,22 +221,30 @@ def _dense_core(
 
 def _finished(sums: Any, bias: Any, residual: Any, activation: Any, dtype: Any, out: Any) -> Any:
     """Return the layer whose sums of products these are, in a dtype or in `out`."""
-    for addend in (bias, residual):
-        if addend is not None:
-            sums = sums + addend
-    if activation is not None:
-        sums = _activated(activation, sums)
-    return _rounded(sums, dtype, out)
+    with np.errstate(all="ignore"):  # kernels raise no warnings either
+        for addend in (bias, residual):
+            if addend is not None:
+                sums = sums + addend
+        if activation is not None:
+            sums = _activated(activation, sums)
+    return rounded(sums, dtype, out)
 
 
 def _activated(activation: str, sums: Any) -> Any:
     result = _core.activate(activation, sums)
     if result is not NotImplemented:
         return result
-    # Integers and complex numbers: relu has kernels for neither.
     if activation == "relu":
-        return np.maximum(sums, 0)
+        return relu_of_others(sums)
     return _core.activate(activation, sums.astype(np.result_type(sums, np.float32)))
+
+
+def relu_of_others(x: Any, **out: Any) -> Any:
+    """Compute the rectified linear unit by NumPy, with the values that the kernels' have."""
+    kind = x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind
+    y = np.maximum(x, False if kind == "b" else 0, **out)
+    # Of two zeros maximum returns either one, and the sum of both is 0.0. (V: ml_dtypes' floats.)
+    return np.add(y, 0, **out) if kind in "fV" else y
 
 
 def _dense_packed(
@@ -356,7 +382,7 @@ def check_out(
     if out_core != core or not _stretches(batch, out_batch):
         raise ValueError(f"{function}: out has shape {out_shape} but the result has shape {shape}")
     if _tensors.is_tensor(out):
-        _tensors.check_cast(function, _tensors.torch_dtype(dtype), out)
+        _tensors.check_cast(function, _tensors.torch_dtype(function, dtype), out)
         return
     if not out.flags.writeable:
         raise ValueError(f"{function}: out is read-only but must be writeable")
@@ -396,6 +422,14 @@ def has_own_semantics(*operands: Any) -> bool:
     )
 
 
+def overrides_functions(*operands: Any) -> bool:
+    """Tell whether any operand overrides NumPy's functions that are no ufuncs, such as einsum."""
+    plain = np.ndarray.__array_function__
+    return any(
+        getattr(type(operand), "__array_function__", plain) is not plain for operand in operands
+    )
+
+
 def prepared(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return `array` as the core takes it, copied only if dtype, byte order or alignment demand."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
@@ -420,15 +454,24 @@ def _into(out: Any, compute: Callable[[Any], Any]) -> Any:
     result = compute(out)
     if result is NotImplemented and out is not None:
         result = compute(None)
-        return result if result is NotImplemented else _rounded(result, None, out)
+        return result if result is NotImplemented else rounded(result, None, out)
     return result
 
 
-def _rounded(result: Any, dtype: Any, out: Any) -> Any:
-    """Return `result` in its final dtype, or `out` with its values."""
+def rounded(result: Any, dtype: Any, out: Any) -> Any:
+    """Return `result` in its final dtype (None: its own), or `out` with its values.
+
+    `result` may be a view of the memory of `out`. There are no floating-point warnings, as there
+    are none where kernels round.
+    """
+    if out is None and dtype is None:
+        return result
     if _tensors.is_tensor(result):
         return _tensors.written(result if dtype is None else result.to(dtype), out)
-    if out is None:
-        return result if dtype is None else result.astype(dtype, copy=False)
-    np.copyto(out, result, casting="same_kind")
+    with np.errstate(all="ignore"):
+        if out is None:
+            return result.astype(dtype, copy=False)
+        # copyto sees to overlaps, but not to those of one dimension with two strides.
+        source = result.copy() if np.may_share_memory(result, out) else result
+        np.copyto(out, source, casting="same_kind")
     return out

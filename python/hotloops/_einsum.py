@@ -22,7 +22,7 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
 
     Parameters
     ----------
-    subscripts : str
+    subscripts : str or bytes
         A letter for each dimension of each operand, operands separated by commas, then ``->`` and
         the letters of the result: ``'ik,kj->ij'`` is the product of two matrices. Values are
         multiplied where letters agree and summed over letters that the result has not. A letter
@@ -88,19 +88,24 @@ def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = Tru
 
 def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any) -> Any:
     """Find the steps, carry them out, and have them remembered."""
+    if _tensors.is_lazy(out):
+        result = _planned(subscripts, operands, _tensors.plain_like(out), optimize)
+        return _tensors.written(result, out)
     text, operands = split_arguments(subscripts, operands)
     if not operands:
         raise ValueError("einsum: at least one operand is needed")
     tensors = _tensors.has_tensor(*operands, out)
+    if _array_likes.overrides_functions(*operands, out):
+        return np.einsum(text, *operands, out=out, optimize=optimize)
     if tensors:
         named = {f"operand {i}": operand for i, operand in enumerate(operands)}
         _tensors.check_tensors("einsum", named, out)
         arrays = [operand.detach() for operand in operands]
     else:
         arrays = [
-            _arguments.as_numbers("einsum", f"operand {i}", operand)
+            np.asarray(_arguments.as_numbers("einsum", f"operand {i}", operand))
             for i, operand in enumerate(operands)
-        ]
+        ]  # NumPy, too, looks through subclasses
     path = checked_path(optimize)
     planned = _program(text, arrays, path, tensors)
     if out is not None:
@@ -113,7 +118,7 @@ def _planned(subscripts: Any, operands: tuple[Any, ...], out: Any, optimize: Any
         arrays = _promoted(arrays, tensors)
         planned = _program(text, arrays, path, tensors)
     if out is not None:
-        run(planned, arrays, _tensors.detached(out), tensors)
+        run(planned, arrays, out.detach() if tensors else np.asarray(out), tensors)
         return out
     remember(planned, text, tuple(arrays), optimize)
     result = run(planned, arrays, None, tensors)

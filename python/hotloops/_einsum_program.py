@@ -180,21 +180,18 @@ def run(planned: Program, arrays: list[Any], out: Any, tensors: bool) -> Any:
             return out
         values.append(_viewed(step.operation(left, right), None, step.shape, tensors))
     result = _viewed(values[-1], planned.axes, None, tensors)
-    return result if out is None else _copied(result, out)
+    return _array_likes.rounded(result, None, out)
 
 
 def _sum(value: Any, axis: int) -> Any:
     """Sum over an axis: by kernels of its own, or as a product with ones."""
-    if not isinstance(value, np.ndarray):
-        value = value.resolve_neg()
-    elif type(value) is np.ndarray:
-        value = _array_likes.prepared(value, value.dtype)
-    result = _core.sum(value, axis)
+    tensor = not isinstance(value, np.ndarray)
+    as_it_is = value.resolve_neg() if tensor else _array_likes.prepared(value, value.dtype)
+    result = _core.sum(as_it_is, axis)
     if result is not NotImplemented:
         return result
     last = [x for x in range(value.ndim) if x != axis] + [axis]
-    tensor = not isinstance(value, np.ndarray)
-    ones = _stretched_one(value.dtype, value.shape[axis])
+    ones = _stretched_one(value.dtype if tensor else value.dtype.type, value.shape[axis])
     return matmul(_viewed(value, tuple(last), None, tensor), ones)
 
 
@@ -239,13 +236,6 @@ def _strided_view(array: Any, shape: Shape, strides: Strides) -> Any:
 
 @lru_cache(maxsize=1024)
 def _stretched_one(dtype: Any, count: int) -> Any:
-    if isinstance(dtype, np.dtype):
+    if isinstance(dtype, type):  # NumPy's, as C's types of one size have dtypes that are equal
         return np.broadcast_to(np.ones((), dtype), count)
     return _tensors.torch_module().ones((), dtype=dtype).expand(count)
-
-
-def _copied(result: Any, out: Any) -> Any:
-    if isinstance(out, np.ndarray):
-        np.copyto(out, result, casting="same_kind")
-        return out
-    return _tensors.written(result, out)

@@ -84,6 +84,9 @@ def split_arguments(subscripts: Any, operands: tuple[Any, ...]) -> tuple[str, tu
     >>> split_arguments([[3, 4]], ([0, 1], [5, 6], [1], [0]))
     ('AB,B->A', ([[3, 4]], [5, 6]))
     """
+    if isinstance(subscripts, bytes):
+        # Beyond ASCII there are no letters: what stands there is refused as any other character.
+        return subscripts.decode("latin-1"), operands
     if isinstance(subscripts, str):
         return subscripts, operands
     arguments = (subscripts, *operands)
@@ -108,7 +111,7 @@ def split_arguments(subscripts: Any, operands: tuple[Any, ...]) -> tuple[str, tu
 
 def checked_path(optimize: Any) -> Any:
     """Return how to find the path, or the path itself, as something that can be remembered."""
-    path = tuple(optimize) if isinstance(optimize, list) else optimize
+    path = _hashable(optimize)
     first = path[0] if isinstance(path, tuple) and path else path
     names = "einsum_path", "greedy", "optimal"
     known = isinstance(first, str) and first in names[isinstance(path, str) :]
@@ -120,6 +123,11 @@ def checked_path(optimize: Any) -> Any:
     with _arguments.naming("einsum", optimize=optimize):
         hash(path)
     return path
+
+
+def _hashable(path: Any) -> Any:
+    is_sequence = isinstance(path, list | tuple | np.ndarray)
+    return tuple(_hashable(step) for step in path) if is_sequence else path
 
 
 def _term_of_list(labels: Any) -> str:

@@ -26,7 +26,7 @@ def relu(x: Any, /, out: Any = None) -> Any:
     Returns
     -------
     ndarray, Tensor or scalar
-        Of the shape and dtype of `x`. NaN stays NaN; -0.0 becomes 0.0.
+        Of the shape and dtype of `x`, truth values included. NaN stays NaN; -0.0 becomes 0.0.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def relu(x: Any, /, out: Any = None) -> Any:
 
     See Also
     --------
-    numpy.maximum : ``numpy.maximum(x, 0)`` has the same values.
+    numpy.maximum : ``numpy.maximum(x, 0)`` has the same values, up to the sign of a zero.
 
     Examples
     --------

@@ -27,10 +27,6 @@ def _where(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
     return out
 
 
-def _relu(x: Any, **out: Any) -> Any:
-    return np.maximum(x, 0, **out)
-
-
 def _where_greater(a: Any, b: Any, x: Any, y: Any, **out: Any) -> Any:
     return _where(np.greater(a, b), x, y, **out)
 
@@ -40,7 +36,7 @@ def _all_greater(a: Any, b: Any) -> bool:
 
 
 _NUMPY: Mapping[str, Callable[..., Any]] = {
-    "relu": _relu,
+    "relu": _array_likes.relu_of_others,
     "multiply": np.multiply,
     "add": np.add,
     "subtract": np.subtract,
@@ -54,7 +50,8 @@ _NUMPY: Mapping[str, Callable[..., Any]] = {
 def _torch(function: str) -> Callable[..., Any]:
     torch = _tensors.torch_module()
     functions: dict[str, Callable[..., Any]] = {
-        "relu": torch.relu,
+        # relu itself refuses truth values, and keeps -0.0.
+        "relu": lambda x: x.clone() if x.dtype is torch.bool else torch.relu(x).add_(0),
         "multiply": torch.mul,
         "add": torch.add,
         "subtract": torch.sub,
@@ -146,14 +143,16 @@ def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
     torch = _tensors.torch_module()
     tensors = {name: value for name, value in named.items() if type(value) not in _SCALARS}
     _tensors.check_tensors(function, tensors, out)
-    operands = {name: value.detach() for name, value in tensors.items()}
+    operands = {
+        name: value.detach().resolve_conj().resolve_neg() for name, value in tensors.items()
+    }
     for names in (_VALUES.get(function, tuple(named)), _COMPARED.get(function, ())):
         like = next((operands[name] for name in names if name in operands), None)
+        wraps = names != _VALUES.get(function)  # torch.where alone refuses what is out of range
         for name in names:
             if name not in operands:
                 with _arguments.naming(function, **{name: named[name]}):
-                    dtype = None if like is None else torch.result_type(like, named[name])
-                    operands[name] = torch.as_tensor(named[name], dtype=dtype)
+                    operands[name] = _tensors.as_scalar(named[name], like, wraps=wraps)
     operands = {name: operands.get(name, named[name]) for name in named}
     if type(named.get("condition")) in _SCALARS:
         operands["condition"] = torch.as_tensor(bool(named["condition"]))
@@ -163,12 +162,12 @@ def _apply_to_tensors(function: str, named: dict[str, Any], out: Any) -> Any:
         raise ValueError(
             f"{function}: out has shape {tuple(out.shape)} but the result has shape {shape}"
         )
-    target = None if out is None else out.detach()
-    result = _call_core(function, operands, target)
+    if out is not None and _call_core(function, operands, out.detach()) is not NotImplemented:
+        return out
+    result = _call_core(function, operands, None)
     if result is NotImplemented:
         with _arguments.naming(function, **operands):
             result = _torch(function)(*operands.values())
-        if out is not None:
-            _tensors.check_cast(function, result.dtype, out)
-            return _tensors.written(result, out)
-    return result if out is None else out
+    if out is not None:
+        _tensors.check_cast(function, result.dtype, out)
+    return _tensors.written(result, out)

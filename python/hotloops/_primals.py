@@ -31,7 +31,8 @@ class Primals:
             given = {name: _numbers(function, name, x) for name, x in given.items()}
             arrays = list(given.values())
             self._result_dtype = np.result_type(*arrays)
-        self._dtypes = [None if op is None else given[name].dtype for name, op in operands.items()]
+        dtypes = {name: _native(operand.dtype) for name, operand in given.items()}
+        self._dtypes = [dtypes.get(name) for name in operands]
         floats = {
             name: _as_floats(function, name, a) for name, a in zip(given, arrays, strict=True)
         }
@@ -85,11 +86,17 @@ def _numbers(function: str, name: str, operand: Any) -> NDArray[Any]:
     return np.asarray(_arguments.as_numbers(function, name, operand))
 
 
+def _native(dtype: Any) -> Any:
+    """Return a dtype of NumPy in native byte order, others as they are."""
+    return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype
+
+
 def _as_floats(function: str, name: str, operand: Any) -> Any:
     """Return an operand as an array of floating-point numbers, or refuse it."""
-    dtype = operand.dtype
-    if _tensors.is_tensor(operand) and dtype is _tensors.torch_module().bfloat16:
-        return operand.float().numpy()
+    dtype = _native(operand.dtype)
+    if _array_likes.dtype_name(dtype) == "bfloat16":
+        is_tensor = _tensors.is_tensor(operand)
+        return operand.float().numpy() if is_tensor else operand.astype(np.float32)
     if dtype not in (np.float16, np.float32, np.float64):
         raise TypeError(
             f"{function}: {name} has dtype {dtype}, which has no gradients here; convert it to "

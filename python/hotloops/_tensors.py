@@ -90,21 +90,26 @@ def check_cast(function: str, dtype: Any, out: Any) -> None:
 
 
 def out_array(out: Any) -> Any:
-    """Return the array on the memory of `out`, if there is one; a tensor if NumPy lacks its dtype.
+    """Return the array on the memory of `out`; a tensor if NumPy lacks its dtype, or it is lazy.
 
     `out` has to have passed `check_tensors`.
     """
     if out is None:
         return None
     try:
-        return out.detach().numpy()
+        return out.detach() if is_lazy(out) else out.detach().numpy()
     except TypeError:
         return out.detach()
 
 
-def detached(out: Any) -> Any:
-    """Return what can be written to without autograd's notice: `out`, or its memory if a tensor."""
-    return out.detach() if is_tensor(out) else out
+def is_lazy(tensor: Any) -> bool:
+    """Tell whether the values in memory are not the tensor's: of conjugated and negated views."""
+    return is_tensor(tensor) and (tensor.is_conj() or tensor.is_neg())
+
+
+def plain_like(tensor: Any) -> Any:
+    """Return a new tensor for a result that is then `written` to a lazy one."""
+    return torch_module().empty_like(tensor.detach(), requires_grad=tensor.requires_grad)
 
 
 def result_tensor(result: Any, out: Any) -> Any:
@@ -113,24 +118,66 @@ def result_tensor(result: Any, out: Any) -> Any:
 
 
 def written(tensor: Any, out: Any) -> Any:
-    """Return `tensor`, or `out` with its values."""
+    """Return `tensor`, which may be a view of the memory of `out`, or `out` with its values."""
     if out is None:
         return tensor
-    out.detach().copy_(tensor)
+    # torch copies one element after another, and reads what it has written.
+    out.detach().copy_(tensor.clone() if _may_share_memory(tensor, out) else tensor)
     return out
 
 
-def numpy_dtype(dtype: Any) -> Any:
-    """Return NumPy's name for a torch dtype; other dtypes as they are."""
+def _may_share_memory(x: Any, y: Any) -> bool:
+    (x_begin, x_end), (y_begin, y_end) = _extent(x), _extent(y)
+    return bool(x_begin < y_end and y_begin < x_end)
+
+
+def _extent(tensor: Any) -> tuple[int, int]:
+    """Return the addresses between which a tensor's elements lie."""
+    begin = tensor.data_ptr()
+    if tensor.numel() == 0:
+        return begin, begin
+    reach = sum(
+        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    return begin, begin + (reach + 1) * tensor.element_size()
+
+
+def as_scalar(value: Any, like: Any, *, wraps: bool) -> Any:
+    """Return a Python number as a tensor, of the dtype that torch gives it beside another operand.
+
+    Where it `wraps`, integers out of the range of that dtype do.
+    """
     torch = torch_module()
-    if isinstance(dtype, torch.dtype):
-        return torch.empty(0, dtype=dtype).numpy().dtype
-    return dtype
+    if like is None:
+        return torch.as_tensor(value)
+    dtype = torch.result_type(like, value)
+    is_integer = not (dtype.is_floating_point or dtype.is_complex or dtype is torch.bool)
+    if wraps and is_integer and -(2**63) <= value < 2**64:  # torch refuses others
+        limits = torch.iinfo(dtype)
+        value = (value - limits.min) % 2**limits.bits + limits.min
+    return torch.as_tensor(value, dtype=dtype)
 
 
-def torch_dtype(name: Any) -> Any:
+def numpy_dtype(dtype: Any) -> Any:
+    """Return NumPy's dtype for a torch dtype, if it has one; other dtypes as they are."""
+    torch = torch_module()
+    try:
+        return torch.empty(0, dtype=dtype).numpy().dtype if is_torch_dtype(dtype) else dtype
+    except TypeError:
+        return dtype
+
+
+def is_torch_dtype(dtype: Any) -> bool:
+    """Tell whether a dtype is one of torch's."""
+    return isinstance(dtype, torch_module().dtype)
+
+
+def torch_dtype(function: str, name: Any) -> Any:
     """Return torch's dtype of NumPy's name for it."""
-    return getattr(torch_module(), str(name))
+    dtype = getattr(torch_module(), str(name), None)
+    if not is_torch_dtype(dtype):
+        raise TypeError(f"{function}: dtype is {name} but must be one that torch has")
+    return dtype
 
 
 def promoted(*tensors: Any) -> Any:
