@@ -14,7 +14,7 @@ from hotloops import ladder, naive, nn
 from support import ACTIVATIONS, contract_matmul, normal, small_integers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from support import Array
@@ -116,14 +116,14 @@ def test_activations(activation: Any) -> None:
 
 
 @pytest.fixture
-def network() -> Iterator[nn.Sequential]:
+def network() -> nn.Sequential:
     """Return a network that has learned a little."""
     model = nn.Sequential([nn.Dense(8, "tanh"), nn.Dense(3, "softmax")], seed=1)
     model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
     x, classes = normal(1, (64, 5), "f4"), np.arange(64) % 3
     losses = model.fit(x, classes, epochs=4, batch_size=16, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
-    yield model
+    return model
 
 
 @pytest.mark.usefixtures("any_isa")
@@ -142,7 +142,11 @@ def test_networks(network: nn.Sequential, tmp_path: Path) -> None:
 def test_rungs(operation: str) -> None:
     a, b = whole(1, 12, 9, dtype=np.float64), whole(2, 9, 10, dtype=np.float64)
     bias = whole(3, 10, dtype=np.float64)
-    arguments: dict[str, tuple[Array, ...]] = {"matmul": (a, b), "relu": (a,), "dense": (a, b, bias)}
+    arguments: dict[str, tuple[Array, ...]] = {
+        "matmul": (a, b),
+        "relu": (a,),
+        "dense": (a, b, bias),
+    }
     expected = {"matmul": a @ b, "relu": np.maximum(a, 0), "dense": np.maximum(a @ b + bias, 0)}
     for rung in ladder.rungs(operation):
         np.testing.assert_array_equal(rung(*arguments[operation]), expected[operation])
