@@ -13,25 +13,23 @@ from hotloops import _core
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# More threads than any machine has; OpenMP aborts the process when it cannot create one.
-_MAX_THREADS = 1024
-
 
 def _thread_count(function: str, n: Any) -> int:
     try:
         count = operator.index(n)
     except TypeError:
         raise TypeError(f"{function}: n is {n!r} but must be an integer") from None
-    if not 1 <= count <= _MAX_THREADS:
-        raise ValueError(f"{function}: n is {count} but must be from 1 to {_MAX_THREADS}")
+    if not 1 <= count <= _core.MAX_THREADS:
+        raise ValueError(f"{function}: n is {count} but must be from 1 to {_core.MAX_THREADS}")
     return count
 
 
 def get_num_threads() -> int:
     """Return how many threads a call from this thread may use.
 
-    At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores). One in a process
-    made by ``os.fork`` after its parent used threads: OpenMP's do not survive it.
+    At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores), at most 1024. In a
+    process made by ``os.fork`` as many as in its parent, but one if the fork was within a parallel
+    region of another library, whose threads do not survive it.
 
     Returns
     -------
