@@ -18,6 +18,7 @@ static_assert(kMaxColumnBytes >= std::int64_t{kPackedRows} * 64);
 constexpr std::int64_t kRound = 4096;
 // The last ones come in two vectors at most.
 constexpr std::int64_t kMaxLastSums = std::int64_t{2} * kMaxLanes;
+constexpr std::int64_t kRoundSums = kRound + kMaxLastSums;
 
 // Whether a dot product for each element of C is the least work: a vector of blocks of k takes the
 // time of kKc values of a chain in `columns`, where as many rows go on together.
@@ -273,15 +274,14 @@ void sum_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, in
 }
 
 // The sums of the last blocks: so many vectors of them, one or none, and fewer behind these, or one
-// that is not whole.
+// that is not whole. Complex ones take memory for a column of that many values.
 template <class T>
 void sum_last_blocks(const Kernel& kernel, const MatmulArgs& args, std::int64_t k, int vectors,
-                     T* const* sums) {
+                     T* const* sums, T* column) {
   const std::int64_t rest = args.k - k;
   const auto run = kernel.dots->last_block_sums[vectors];
   const T* a = static_cast<const T*>(args.a.data) + k;
   if (kernel.parts == 1) return run(a, static_cast<const T*>(args.b.data) + k, rest, sums[0]);
-  T column[kMaxLastSums * kKc];
   for (int part = 0; part < kernel.parts; ++part) {
     copy_column(args.b, part, k, rest, column);
     run(a, column, rest, sums[part]);
@@ -302,7 +302,8 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* mem
   const std::int64_t lanes = kernel.dots->lanes;
   const int vectors = vectors_of_blocks(kernel, args);
   const std::int64_t blocks = ceil_div(args.k, kKc);
-  T* const sums[kComplexParts] = {memory, memory + kRound + kMaxLastSums};
+  T* const sums[kComplexParts] = {memory, memory + kRoundSums};
+  T* const column = memory + kernel.parts * kRoundSums;
   T total[kComplexParts] = {};
   for (std::int64_t first = 0; first < blocks; first += kRound) {
     const std::int64_t count = std::min(kRound, blocks - first);
@@ -315,7 +316,7 @@ void dot_product(const Kernel& kernel, const MatmulArgs& args, Team team, T* mem
       if (whole == vectors || (whole > 0 && rest == whole * lanes * kKc)) {
         sum_blocks(kernel, args, k, whole, here);
       } else {
-        sum_last_blocks(kernel, args, k, whole, here);
+        sum_last_blocks(kernel, args, k, whole, here, column);  // by one thread
       }
     }
     team.barrier();  // until all sums are there
@@ -428,9 +429,12 @@ MatmulArgs last_columns_turned(const Kernel& kernel, const MatmulArgs& args, std
 
 std::int64_t dot_products_bytes(const Kernel& kernel, const MatmulArgs& args) {
   if (is_packed_rows_times_columns(kernel, args)) return packed_rows_bytes(kernel, args);
-  const bool column = kernel.parts > 1 && !are_single_dot_products(kernel, args);
-  const std::int64_t values = column ? args.k + args.m : kRound + kMaxLastSums;
-  return round_up(kernel.parts * values * size_of(kernel.dtype), 64);
+  std::int64_t values = kernel.parts * kRoundSums;
+  if (kernel.parts > 1) {
+    const bool single = are_single_dot_products(kernel, args);
+    values = single ? values + kMaxLastSums * kKc : kernel.parts * (args.k + args.m);
+  }
+  return round_up(values * size_of(kernel.dtype), 64);
 }
 
 void run_dot_products(const Kernel& kernel, const MatmulArgs& args, Team team, std::byte* memory) {

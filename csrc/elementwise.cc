@@ -30,6 +30,8 @@ constexpr std::int64_t kQuestionBlock = 2048;
 // Elements of a block of which some arrays go through buffers; a buffer of the widest elements.
 constexpr std::int64_t kBufferedBlock = 1024;
 constexpr std::int64_t kBufferBytes = kBufferedBlock * 8;
+// From one thread's buffers to the next one's.
+constexpr std::int64_t kBuffersApart = kMaxArrays * kBufferBytes + kThreadGap;
 // Columns of such a block where an array runs across: few, for then its many rows are long pieces
 // of memory. Adding a transposed matrix of 3000 x 3000, 64 columns took a third longer.
 constexpr std::int64_t kCrossColumns = 16;
@@ -362,10 +364,12 @@ bool map_elements(const ElementwiseArgs& args, RowFunction f, int threads) {
   const auto run = stream ? f.stream : f.run;
   const auto call = [&](const Row& row) { return run(f.context, row); };
 
+  const std::int64_t bytes = blocks.elements() * blocks.bytes_per_element();
+  const int count = worthwhile_threads(bytes, kBytesPerThread, threads);
+  std::byte* memory = blocks.needs_buffers() ? workspace(count * kBuffersApart) : nullptr;
   std::atomic<bool> undecided = true;
-  const auto run_blocks = [&](Range range) {
-    alignas(64) std::byte memory[kMaxArrays * kBufferBytes];
-    Blocks::Buffers buffers{.data = memory, .bytes = kBufferBytes};
+  const auto run_blocks = [&](Range range, int thread) {
+    Blocks::Buffers buffers{.data = memory + thread * kBuffersApart, .bytes = kBufferBytes};
     for (std::int64_t i = range.begin; i < range.end; ++i) {
       if (!undecided.load(std::memory_order_relaxed)) return;
       if (!blocks.run(call, i, buffers)) undecided.store(false, std::memory_order_relaxed);
@@ -374,12 +378,11 @@ bool map_elements(const ElementwiseArgs& args, RowFunction f, int threads) {
 
   // Where there is only a question, the first elements may answer it: no other thread is woken.
   const std::int64_t alone = args.has_result ? 0 : std::min<std::int64_t>(blocks.count(), 1);
-  run_blocks({0, alone});
+  run_blocks({0, alone}, 0);
   if (blocks.count() == alone || !undecided) return undecided;
-  const std::int64_t bytes = blocks.elements() * blocks.bytes_per_element();
-  parallel(worthwhile_threads(bytes, kBytesPerThread, threads), [&](Team team) {
+  parallel(count, [&](Team team) {
     const Range share = part(blocks.count() - alone, 1, team.count, team.index);
-    run_blocks({alone + share.begin, alone + share.end});
+    run_blocks({alone + share.begin, alone + share.end}, team.index);
   });
   return undecided;
 }

@@ -69,6 +69,7 @@ void transpose(const T* src, std::int64_t src_stride, std::int64_t rows, std::in
 template <class T>
 void copy(const T* src, std::int64_t src_rows, std::int64_t src_cols, std::int64_t rows,
           std::int64_t cols, T* dst, std::int64_t dst_rows, std::int64_t dst_cols) {
+  if (cols == 0) return;  // there may be no memory at all then
   if (src_cols == 1 && dst_cols == 1) {
     for (std::int64_t r = 0; r < rows; ++r) {
       std::memcpy(dst + r * dst_rows, src + r * src_rows,

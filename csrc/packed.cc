@@ -41,6 +41,11 @@ bool PackedMatrix::each_panel(F f) const {
 }
 
 bool PackedMatrix::pack(const ConstView& b) {
+  // What no memory holds has sizes that no integer holds: an operand of stride zero may be as
+  // large.
+  constexpr double kMostValues = 1LL << 56;
+  const double padded_columns = static_cast<double>(shape_[1]) + kernel_->nr;
+  if (static_cast<double>(shape_[0]) * padded_columns > kMostValues) throw std::bad_alloc();
   const Panels& panels = kernel_->panels;
   const std::int64_t k = shape_[0] * kernel_->parts;
   const std::int64_t n = shape_[1] * kernel_->parts;

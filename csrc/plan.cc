@@ -86,6 +86,8 @@ std::int64_t tail_bytes(const Kernel& kernel) {
   if (kernel.panels.suit != nullptr) {
     const Panels& panels = kernel.plain->panels;
     bytes += in_lines(panels.a_bytes) + b_panel_bytes(panels, kernel.kc);
+    // A panel of B that was packed before, unpacked.
+    bytes += in_lines(kernel.kc * kernel.nr * size_of(kernel.b_type));
   }
   return bytes;
 }

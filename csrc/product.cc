@@ -305,7 +305,8 @@ class Product {
     const Kernel& plain = *kernel_.plain;
     const int rows = tile.rows;
     // Of a B packed before there is nothing else left.
-    alignas(64) std::byte unpacked[kMaxTileBytes / 32 * kKc];
+    std::byte* unpacked =
+        plain_panels_ + in_lines(plain.panels.a_bytes) + b_panel_bytes(plain.panels, kernel_.kc);
     if (args_.packed_b.data != nullptr) {
       kernel_.panels.unpack_b(tile.b, tile.kc, tile.cols, unpacked, kernel_.nr);
       b = {.data = unpacked, .row_stride = kernel_.nr, .col_stride = 1};

@@ -1,16 +1,17 @@
 #include "result_memory.h"
 
+#include <pthread.h>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <mutex>
 #include <new>
-#include <utility>
-#include <vector>
+#include <type_traits>
 
 #include "blocking.h"
 
@@ -22,6 +23,9 @@ namespace {
 constexpr std::int64_t kHugePage = 2 << 20;
 constexpr std::int64_t kLarge = 2 * kHugePage;
 constexpr std::int64_t kPage = 4096;
+
+// More than any memory, and so much less than the largest number that sizes can be rounded up.
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 61;
 
 // Before each block's data, on a cache line of its own.
 struct alignas(64) Head {
@@ -58,12 +62,10 @@ class Kept {
   Head* take(std::int64_t bytes) {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return nullptr;
-    const auto found = std::ranges::find(blocks_.rbegin(), blocks_.rend(), bytes, &Head::bytes);
-    if (found == blocks_.rend()) return nullptr;
-    Head* block = *found;
-    blocks_.erase(std::next(found).base());
-    bytes_ -= bytes;
-    return block;
+    for (std::size_t i = count_; i-- > 0;) {
+      if (blocks_[i]->bytes == bytes) return drop(i);
+    }
+    return nullptr;
   }
 
   // False if it is not kept. Those that have been here longest make room.
@@ -71,8 +73,8 @@ class Kept {
     if (block->bytes < kLeastResult || block->bytes > kMostKept) return false;
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
-    while (bytes_ + block->bytes > kMostKept || blocks_.size() == kMostBlocks) drop_first();
-    blocks_.push_back(block);
+    while (bytes_ + block->bytes > kMostKept || count_ == kMostBlocks) delete_block(drop(0));
+    blocks_[count_++] = block;
     bytes_ += block->bytes;
     return true;
   }
@@ -80,38 +82,50 @@ class Kept {
   std::int64_t release() {
     const std::scoped_lock lock(mutex_);
     const std::int64_t bytes = bytes_;
-    while (!blocks_.empty()) drop_first();
+    while (count_ > 0) delete_block(drop(count_ - 1));
     return bytes;
   }
+
+  // Around a fork, whose child would find it locked for ever by a thread that is not there.
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
 
  private:
   static constexpr std::size_t kMostBlocks = 64;
 
-  void drop_first() {
-    bytes_ -= blocks_.front()->bytes;
-    delete_block(blocks_.front());
-    blocks_.erase(blocks_.begin());
+  // The block is no longer kept.
+  Head* drop(std::size_t index) {
+    Head* block = blocks_[index];
+    const auto place = blocks_.begin() + static_cast<std::ptrdiff_t>(index);
+    std::copy(place + 1, blocks_.begin() + static_cast<std::ptrdiff_t>(count_), place);
+    --count_;
+    bytes_ -= block->bytes;
+    return block;
   }
 
-  // Only tried where there is another way: the child of a fork may find it locked for ever.
+  // Only tried where there is another way.
   std::mutex mutex_;
-  std::vector<Head*> blocks_;
+  // Those that have been here longest come first. No memory is to be asked for where some is freed.
+  std::array<Head*, kMostBlocks> blocks_{};
+  std::size_t count_ = 0;
   std::int64_t bytes_ = 0;
 };
 
 // Never destroyed: results may outlive everything.
-Kept& kept() {
-  static auto* kept = new Kept;
-  return *kept;
-}
+constinit Kept kept;
+static_assert(std::is_trivially_destructible_v<Kept>);
+
+[[maybe_unused]] const int kForkHandlers =
+    pthread_atfork([] { kept.lock(); }, [] { kept.unlock(); }, [] { kept.unlock(); });
 
 Head* head_of(std::byte* data) { return reinterpret_cast<Head*>(data) - 1; }
 
 }  // namespace
 
 std::byte* allocate_result(std::int64_t bytes) {
+  if (bytes > kMostBytes) throw std::bad_alloc();
   const std::int64_t size = block_bytes(bytes);
-  Head* block = size >= kLeastResult ? kept().take(size) : nullptr;
+  Head* block = size >= kLeastResult ? kept.take(size) : nullptr;
   if (block == nullptr) block = new_block(size);
   return reinterpret_cast<std::byte*>(block + 1);
 }
@@ -119,7 +133,7 @@ std::byte* allocate_result(std::int64_t bytes) {
 void free_result(std::byte* data) {
   if (data == nullptr) return;
   Head* block = head_of(data);
-  if (!kept().put(block)) delete_block(block);
+  if (!kept.put(block)) delete_block(block);
 }
 
 std::byte* resize_result(std::byte* data, std::int64_t bytes) {
@@ -132,6 +146,6 @@ std::byte* resize_result(std::byte* data, std::int64_t bytes) {
   return resized;
 }
 
-std::int64_t release_results() { return kept().release(); }
+std::int64_t release_results() { return kept.release(); }
 
 }  // namespace hotloops

@@ -3,12 +3,19 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <thread>
+
+#include "floating_point.h"
 
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+
+// Of LLVM's runtime alone.
+extern "C" [[gnu::weak]] int kmp_get_blocktime();
 #endif
 
 namespace hotloops {
@@ -24,8 +31,32 @@ std::atomic<int> requested{0};
 std::atomic<int> version{0};
 thread_local int version_seen = 0;
 
-std::atomic<bool> forked{false};
-[[maybe_unused]] const int kForkHandler = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+// ---- Forks --------------------------------------------------------------------------------------
+
+// The threads of OpenMP's pool do not survive a fork, and the child would wait for them for ever.
+// So the pool of the thread that forks is given up before, whoever has used it; the next team makes
+// a new one, in the parent as in the child. That cannot be done within a parallel region: the child
+// then has to do with one thread.
+thread_local bool pool_given_up = false;
+std::atomic<bool> pool_lost{false};
+
+// Calls in work, and their helpers.
+std::atomic<int> all_busy{0};
+
+void before_fork() {
+  // LLVM's runtime, which may stand in for GCC's, sees to its pool itself, and has locked it by
+  // now.
+  pool_given_up = kmp_get_blocktime != nullptr || omp_pause_resource_all(omp_pause_hard) == 0;
+}
+
+void in_child() {
+  if (!pool_given_up) pool_lost = true;
+  all_busy = 0;  // of those at work only the thread is left that forks
+}
+
+[[maybe_unused]] const int kForkHandlers = pthread_atfork(before_fork, nullptr, in_child);
+
+// ---- The number of threads ----------------------------------------------------------------------
 
 void take_over_request() {
   const int now = version.load(std::memory_order_acquire);
@@ -40,8 +71,8 @@ bool has_openmp() { return true; }
 
 int num_threads() {
   take_over_request();
-  if (forked.load(std::memory_order_relaxed) || omp_in_parallel() != 0) return 1;
-  return omp_get_max_threads();
+  if (pool_lost.load(std::memory_order_relaxed) || omp_in_parallel() != 0) return 1;
+  return std::min(omp_get_max_threads(), kMostThreads);
 }
 
 void set_num_threads(int n) {
@@ -123,15 +154,18 @@ void remember_wait(Clock::time_point begin) {
   }
 }
 
+// Read when the library is loaded: a child that is forked while another thread reads it would wait
+// for that thread for ever.
+const int kCores = omp_get_num_procs();
+
 // How many threads help a call, of those that it wants. Of calls at the same time, each finds the
 // cores that the others have left: threads that wait for each other and for a core are the slowest.
 class Helpers {
  public:
   explicit Helpers(int wanted) {
-    static const int cores = omp_get_num_procs();
     int busy = all_busy.load(std::memory_order_relaxed);
     do {
-      count_ = busy == 0 ? wanted : std::clamp(cores - busy - 1, 0, wanted);
+      count_ = busy == 0 ? wanted : std::clamp(kCores - busy - 1, 0, wanted);
     } while (!all_busy.compare_exchange_weak(busy, busy + 1 + count_, std::memory_order_relaxed));
   }
   Helpers(const Helpers&) = delete;
@@ -141,9 +175,42 @@ class Helpers {
   [[nodiscard]] int count() const { return count_; }
 
  private:
-  static inline std::atomic<int> all_busy{0};  // calls, and their helpers
   int count_ = 0;
 };
+
+// Bytes of stack that a helper may take. Pools have what OMP_STACKSIZE or the shell's limit gives
+// them, which may be 16 KiB.
+constexpr std::uintptr_t kStack = 40 << 10;
+
+// Of the caller's stack, what OpenMP may take to tell helpers what to do; and what it takes for
+// each.
+constexpr std::uintptr_t kStackForHelpers = 16 << 10;
+constexpr std::uintptr_t kStackPerHelper = 128;
+
+// What is left of the calling thread's stack.
+std::uintptr_t stack_left() {
+  thread_local const std::uintptr_t end = [] {
+    pthread_attr_t attributes;
+    void* lowest = nullptr;
+    std::size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      pthread_attr_getstack(&attributes, &lowest, &size);
+      pthread_attr_destroy(&attributes);
+    }
+    return reinterpret_cast<std::uintptr_t>(lowest);
+  }();
+  return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - end;
+}
+
+// How many threads the caller's stack is large enough for.
+int startable(int threads) {
+  constexpr int kFew = kStackForHelpers / kStackPerHelper;
+  if (threads <= kFew || stack_left() > 2 * kStackPerHelper * kMostThreads) return threads;
+  return kFew;
+}
+
+// Whether there has been a helper that has not: from then on nobody is helped.
+std::atomic<bool> no_room{false};
 
 }  // namespace
 
@@ -157,24 +224,36 @@ class Helpers {
 // while the other should run, at OpenMP's barrier for milliseconds: measured on two cores, 8 ms for
 // the first product of 0.1 ms after a pause. So the calling thread offers its core until all others
 // are awake, and who finds himself on that core leaves it.
+//
+// Helpers compute in the caller's floating-point mode, whatever theirs is: torch.set_flush_denormal
+// and fesetround are of the calling thread alone, and no result is to depend on who computes it.
 void run_parallel(int threads, void (*body)(void*, Team), void* context) {
-  if (threads <= 1) return body(context, Team{});
+  if (threads <= 1 || no_room.load(std::memory_order_relaxed)) return body(context, Team{});
   const Clock::time_point begin = Clock::now();
   const bool alone = ticks(begin) < alone_until.load(std::memory_order_relaxed);
-  const Helpers helpers(alone ? 0 : threads - 1);
+  const Helpers helpers(alone ? 0 : startable(threads) - 1);
   if (helpers.count() == 0) return body(context, Team{});
   Rendezvous rendezvous;
   const int core = sched_getcpu();
+  const FloatingPointMode mode = FloatingPointMode::here();
+  std::atomic<bool> all_have_room{true};
 #pragma omp parallel num_threads(1 + helpers.count())
   {
     const Team team{
         .index = omp_get_thread_num(), .count = omp_get_num_threads(), .rendezvous = &rendezvous};
     if (team.index > 0 && sched_getcpu() == core) leave_core(core);
+    if (team.index > 0 && stack_left() < kStack) all_have_room = false;
     team.barrier();
     if (team.index == 0) remember_wait(begin);
-    body(context, team);
+    if (all_have_room.load(std::memory_order_relaxed)) {
+      const InModeOf caller(mode);
+      body(context, team);
+    }
     team.barrier();  // so that nobody waits long at OpenMP's own, which comes next
   }
+  if (all_have_room) return;
+  no_room = true;
+  body(context, Team{});
 }
 
 void Team::barrier() const {

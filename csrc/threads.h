@@ -10,9 +10,11 @@ namespace hotloops {
 // Whether this build can use more than one thread.
 bool has_openmp();
 
+// Of a call. OpenMP itself would start as many as the environment asks for, or die of it.
+inline constexpr int kMostThreads = 1024;
+
 // Threads that a call from the calling thread may use. One inside of another parallel region, and
-// in a child made by fork(): OpenMP's pool does not survive it, and waiting for its threads would
-// hang.
+// in a child that was forked inside of one.
 int num_threads();
 
 // For every thread of the process: those running now, at their next call, and later ones.

@@ -43,7 +43,7 @@ void shuffle(std::span<std::int64_t> order, std::uint64_t& state) {
 }
 
 Trainer::Trainer(DType dtype, std::vector<Layer> layers, Loss loss, const Samples& samples,
-                 std::int64_t batch_size, Poll poll)
+                 std::int64_t batch_size)
     : dtype_(dtype),
       inputs_(layers.front().inputs),
       units_(layers.back().units),
@@ -53,22 +53,23 @@ Trainer::Trainer(DType dtype, std::vector<Layer> layers, Loss loss, const Sample
       samples_(samples),
       batch_size_(std::min(batch_size, samples.count)),
       network_(dtype, before_loss(std::move(layers), from_logits_), batch_size_),
-      order_(static_cast<std::size_t>(samples.count)),
-      poll_(std::move(poll)) {
+      order_(static_cast<std::size_t>(samples.count)) {
   std::iota(order_.begin(), order_.end(), 0);
 }
 
-Score Trainer::evaluate(const void* parameters) {
+Score Trainer::evaluate(const void* parameters, Poll& poll) {
   const KernelSet& kernels = active_kernels();
   const int threads = num_threads();
-  return for_batches([&](std::span<const std::int64_t> batch) {
-    return forward(kernels, parameters, batch, threads);
-  });
+  return for_batches(
+      [&](std::span<const std::int64_t> batch) {
+        return forward(kernels, parameters, batch, threads);
+      },
+      poll);
 }
 
 std::vector<Score> Trainer::train(const Optimizer& optimizer, void* parameters,
                                   void* const (&slots)[kMaxSlots], TrainingState& state,
-                                  const Schedule& schedule) {
+                                  const Schedule& schedule, Poll& poll) {
   const KernelSet& kernels = active_kernels();
   const RowKernels& rows = kernels.rows[static_cast<int>(dtype_)];
   const int threads = num_threads();
@@ -84,24 +85,26 @@ std::vector<Score> Trainer::train(const Optimizer& optimizer, void* parameters,
       std::iota(order_.begin(), order_.end(), 0);
       shuffle(order_, state.shuffle);
     }
-    epochs.push_back(for_batches([&](std::span<const std::int64_t> batch) {
-      const Score score = forward(kernels, parameters, batch, threads);
-      network_.backward(kernels, parameters, std::ssize(batch), gradients.data(), threads);
-      optimize(optimizer, rows, dtype_, arrays, ++state.steps, threads);
-      return score;
-    }));
+    epochs.push_back(for_batches(
+        [&](std::span<const std::int64_t> batch) {
+          const Score score = forward(kernels, parameters, batch, threads);
+          network_.backward(kernels, parameters, std::ssize(batch), gradients.data(), threads);
+          optimize(optimizer, rows, dtype_, arrays, ++state.steps, threads);
+          return score;
+        },
+        poll));
   } while (std::ssize(epochs) < schedule.epochs && seconds_now() < end);
   return epochs;
 }
 
 template <class Step>
-Score Trainer::for_batches(Step step) {
+Score Trainer::for_batches(Step step, Poll& poll) {
   Score sum;
   for (std::int64_t first = 0; first < samples_.count; first += batch_size_) {
     const std::int64_t size = std::min(batch_size_, samples_.count - first);
     sum += step(std::span<const std::int64_t>(order_).subspan(static_cast<std::size_t>(first),
                                                               static_cast<std::size_t>(size)));
-    poll_.now_and_then();
+    poll.now_and_then();
   }
   const auto count = static_cast<double>(samples_.count);
   return {.loss = sum.loss / count, .hits = sum.hits / count};

@@ -32,12 +32,13 @@ void shuffle(std::span<std::int64_t> order, std::uint64_t& state);
 
 class Trainer {
  public:
-  // When `poll` throws, what is being done ends after a whole step.
   Trainer(DType dtype, std::vector<Layer> layers, Loss loss, const Samples& samples,
-          std::int64_t batch_size, Poll poll);
+          std::int64_t batch_size);
+
+  // When `poll` throws, what is being done ends after a whole step.
 
   // The means over all samples.
-  Score evaluate(const void* parameters);
+  Score evaluate(const void* parameters, Poll& poll);
 
   struct Schedule {
     std::int64_t epochs;
@@ -49,14 +50,14 @@ class Trainer {
   // from before each step: of one epoch at least, of fewer than asked for if the time is up.
   std::vector<Score> train(const Optimizer& optimizer, void* parameters,
                            void* const (&slots)[kMaxSlots], TrainingState& state,
-                           const Schedule& schedule);
+                           const Schedule& schedule, Poll& poll);
 
  private:
   Score forward(const KernelSet& kernels, const void* parameters,
                 std::span<const std::int64_t> batch, int threads);
   // step(batch) for all samples in order, which returns the batch's score; the mean of these.
   template <class Step>
-  Score for_batches(Step step);
+  Score for_batches(Step step, Poll& poll);
 
   DType dtype_;
   std::int64_t inputs_, units_;
@@ -67,7 +68,6 @@ class Trainer {
   std::int64_t batch_size_;
   Network network_;
   std::vector<std::int64_t> order_;
-  Poll poll_;
 };
 
 }  // namespace hotloops

@@ -255,6 +255,63 @@ def test_out_is_as_it_was_after_an_error() -> None:
         assert (out == 7).all()
 
 
+def broadcast_array(*shape: int) -> Any:
+    return np.broadcast_to(ones(*(1,) * len(shape)), shape)
+
+
+def broadcast_tensor(*shape: int) -> Any:
+    return pytest.importorskip("torch").ones((1,) * len(shape)).expand(shape)
+
+
+N = 2**31
+# Operands of four bytes and huge sizes, and results that no memory holds: of 2**64 bytes or more.
+TOO_LARGE: dict[str, Callable[[Any], Any]] = {
+    "matmul": lambda huge: matmul(huge(N, 1), huge(1, N)),
+    "matmul of a batch": lambda huge: matmul(huge(N, 1, 1), huge(1, 1, N)),
+    "dense": lambda huge: dense(huge(N, 1), huge(1, N), activation="relu"),
+    "linear": lambda huge: linear(huge(N, 1), huge(N, 1)),
+    "add": lambda huge: hotloops.add(huge(N, 1), huge(1, N)),
+    "subtract": lambda huge: hotloops.subtract(huge(N, 1), huge(1, N)),
+    "multiply": lambda huge: hotloops.multiply(huge(N, 1), huge(1, N)),
+    "greater": lambda huge: hotloops.greater(huge(N, 1), huge(1, 4 * N)),
+    "all_greater": lambda huge: hotloops.all_greater(huge(N, 1), huge(1, 2 * N)),
+    "all_greater of nothing but its sizes": lambda huge: hotloops.all_greater(
+        huge(2 * N, 1), huge(1, 2 * N)
+    ),
+    "where": lambda huge: hotloops.where(huge(1, 1) > 0, huge(N, 1), huge(1, N)),
+    "einsum": lambda huge: hotloops.einsum("ij,jk->ik", huge(N, 1), huge(1, N)),
+    "einsum of vectors": lambda huge: hotloops.einsum("i,j,k->ijk", huge(N), huge(N), huge(4)),
+}
+
+
+@pytest.mark.parametrize("make", [broadcast_array, broadcast_tensor])
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_results_that_are_too_large(make: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=r"an array of shape \(.*\), of \d bytes .* is too large"):
+        TOO_LARGE[name](make)
+
+
+@pytest.mark.parametrize("make", [broadcast_array, broadcast_tensor])
+def test_results_that_no_machine_has_memory_for(make: Any) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: matmul(make(N, 1), make(1, N // 2 - 1)),
+        lambda: hotloops.add(make(N, 1), make(1, N // 2 - 1)),
+        lambda: hotloops.relu(make(N, N // 16)),
+        lambda: hotloops.pack(make(N, N // 16)),
+        lambda: hotloops.pack(make(2, N * N // 16)),
+        lambda: hotloops.pack(make(N * N // 16, 2)),
+        lambda: hotloops.pack(make(N, N // 4)),
+    ]
+    for call in calls:
+        with pytest.raises(MemoryError):
+            call()
+
+
+def test_a_packed_tensor_that_is_too_large() -> None:
+    with pytest.raises(MemoryError):
+        hotloops.pack(broadcast_tensor(N, N))
+
+
 def test_more_dimensions_than_there_can_be() -> None:
     # Each operand is legal, and so is the result: 64 dimensions are NumPy's limit.
     deep = np.ones((1,) * 64, F32)

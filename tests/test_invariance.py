@@ -353,6 +353,38 @@ def test_any_layout(dtype: np.dtype[Any], shape: tuple[int, int, int], layout: s
         assert_same_bits(out, expected)
 
 
+@pytest.mark.usefixtures("isa")
+def test_where_nan_is_depends_on_the_values_alone(
+    dtype: np.dtype[Any], shape: tuple[int, int, int]
+) -> None:
+    # Its sign and payload do not: NaNs of several kinds meet here, and infinities that make some.
+    a, b = operands(shape, dtype)
+    kinds = np.array([np.nan, -np.nan, np.inf, -np.inf], dtype)
+    bits = kinds.view(np.dtype(f"u{dtype.itemsize}"))
+    bits[1] += 1
+    rng = np.random.default_rng(1)
+    for x in (a, b):
+        at = rng.random(x.shape) < 2 / max(x.size, 30)
+        x[at] = rng.choice(kinds, np.count_nonzero(at))
+
+    def canonical(c: support.Array) -> support.Array:
+        return np.where(np.isnan(c), dtype.type(np.nan), c)
+
+    expected = canonical(hotloops.matmul(a, b))
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(np.isnan(expected), np.isnan(np.matmul(a, b)))
+    for layout in LAYOUTS.values():
+        assert_same_bits(canonical(hotloops.matmul(layout(a), layout(b))), expected)
+        out = layout(np.zeros(expected.shape, dtype))
+        if out.flags.writeable:
+            assert_same_bits(canonical(hotloops.matmul(a, b, out=out)), expected)
+    for threads in (2, 3, 5):
+        with hotloops.threads(threads):
+            assert_same_bits(canonical(hotloops.matmul(a, b)), expected)
+    for i in range(0, len(a), 7):
+        assert_same_bits(canonical(hotloops.matmul(a[i], b)), expected[i])
+
+
 def test_the_transposed_product(dtype: np.dtype[Any], shape: tuple[int, int, int]) -> None:
     # Multiplication commutes, and so does the order of the operands: (A B)' = B' A' bit for bit.
     a, b = operands(shape, dtype)

@@ -6,7 +6,7 @@ import _thread
 import copy
 import pickle
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ import torch
 
 from hotloops import _core, nn
 from nn_support import XOR_X, XOR_Y, network, problem, shuffled, xor_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_every_sample_is_taken_once_an_epoch_in_an_order_that_changes() -> None:
@@ -204,3 +207,19 @@ def test_the_core_refuses_what_does_not_fit() -> None:
         training.train(_core.Optimizer("adam", 0.1), np.zeros(3), [], state, 1, 1.0, True)
     with pytest.raises(ValueError, match="rule is 'lbfgs' but must be 'sgd', 'momentum'"):
         _core.Optimizer("lbfgs", 0.1)
+
+
+def test_the_core_refuses_what_was_never_made() -> None:
+    layer = _core.Layer(2, 1, "sigmoid", has_kernel=True, has_bias=True)
+    training = _core.Training([layer], "mse", XOR_X, XOR_Y, 4)
+    state, optimizer = _core.TrainingState(0, 0), _core.Optimizer("sgd", 0.1)
+    uses: dict[Any, Callable[[Any], Any]] = {
+        _core.Layer: lambda x: _core.Training([x], "mse", XOR_X, XOR_Y, 4),
+        _core.Training: lambda x: x.evaluate(np.zeros(3)),
+        _core.TrainingState: lambda x: x.steps,
+        _core.Optimizer: lambda x: training.train(x, np.zeros(3), [], state, 1, 1.0, True),
+    }
+    for kind, use in uses.items():
+        with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__\(\) has not been called"):
+            use(kind.__new__(kind))
+    training.train(optimizer, np.zeros(3), [], state, 1, 1.0, True)

@@ -13,6 +13,8 @@ import support
 from support import LAYOUTS, assert_same_bits, normal, small_integers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from support import Array
 
 INTEGERS = ["int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"]
@@ -251,6 +253,26 @@ def ones(*shape: int, dtype: Any = np.float32) -> Array:
 def test_refusals(error: type[Exception], match: str, call: Any) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+def test_one_that_was_never_made_is_refused() -> None:
+    packed = hotloops.PackedMatrix.__new__(hotloops.PackedMatrix)
+    uses: list[Callable[[], Any]] = [
+        lambda: packed.shape,
+        lambda: packed.kernel,
+        packed.unpack,
+        lambda: repr(packed),
+        lambda: np.asarray(packed),
+        lambda: pickle.dumps(packed),
+        lambda: hotloops.matmul(ones(4, 3), packed),
+        lambda: hotloops.dense(ones(4, 3), packed),
+        lambda: hotloops.linear(ones(4, 3), packed),
+    ]
+    for use in uses:
+        with pytest.raises(TypeError, match=r"PackedMatrix.__init__\(\) has not been called"):
+            use()
+    packed.__init__(ones(3, 5))  # type: ignore[misc]
+    assert_same_bits(hotloops.matmul(ones(4, 3), packed), np.full((4, 5), 3, np.float32))
 
 
 @pytest.mark.parametrize("code", [*"bBhiIlLqQ"])

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 
 #include "bindings/tensors.h"
 #include "result_memory.h"
@@ -109,9 +110,7 @@ PyDataMem_Handler memory_handler = {
 class ResultMemory {
  public:
   ResultMemory(std::span<const std::int64_t> shape, ElementType type) {
-    std::int64_t bytes = size_of(type);
-    for (const std::int64_t extent : shape) bytes *= extent;
-    if (bytes < kLeastResult) return;
+    if (bytes_of(shape, type) < kLeastResult) return;
     static PyObject* handler = PyCapsule_New(&memory_handler, "mem_handler", nullptr);
     previous_ = py::reinterpret_steal<py::object>(PyDataMem_SetHandler(handler));
     if (!previous_) throw py::error_already_set();
@@ -164,6 +163,20 @@ bool view(py::handle object, Array& v) {
   if (!view_elements(object, v)) return false;
   v.dtype = v.type == ElementType::f32 ? DType::f32 : DType::f64;
   return v.type == ElementType::f32 || v.type == ElementType::f64;
+}
+
+std::int64_t bytes_of(std::span<const std::int64_t> shape, ElementType type) {
+  std::int64_t bytes = size_of(type);
+  bool empty = false;
+  for (const std::int64_t extent : shape) {
+    empty |= extent == 0;
+    if (extent != 0 && __builtin_mul_overflow(bytes, extent, &bytes)) {
+      throw std::invalid_argument("an array of shape " + shape_text(shape) + ", of " +
+                                  std::to_string(size_of(type)) +
+                                  " bytes an element, is too large for any memory");
+    }
+  }
+  return empty ? 0 : bytes;
 }
 
 py::object new_array(const Array& like, ElementType type, std::span<const std::int64_t> shape,
@@ -278,13 +291,13 @@ bool same_layout(const Array& x, const Array& y) {
   return same;
 }
 
-std::string shape_text(const Array& array) {
+std::string shape_text(std::span<const std::int64_t> shape) {
   std::string text = "(";
-  for (int d = 0; d < array.ndim; ++d) {
-    if (d > 0) text += ", ";
-    text += std::to_string(array.shape[d]);
+  for (const std::int64_t extent : shape) {
+    if (text.size() > 1) text += ", ";
+    text += std::to_string(extent);
   }
-  return text + (array.ndim == 1 ? ",)" : ")");
+  return text + (shape.size() == 1 ? ",)" : ")");
 }
 
 void import_numpy() {

@@ -39,6 +39,10 @@ bool view_elements(pybind11::handle object, Array& view);
 // The same for gradients and activations: float32 and float64 only.
 bool view(pybind11::handle object, Array& view);
 
+// What an array takes. Throws std::invalid_argument if no memory is so large; dimensions without
+// elements do not count then, for the strides of the others have to be numbers, too.
+std::int64_t bytes_of(std::span<const std::int64_t> shape, ElementType type);
+
 // A new C-contiguous array of the kind of `like`, and its view; of a type or of the same one.
 pybind11::object new_array(const Array& like, ElementType type, std::span<const std::int64_t> shape,
                            Array& view);
@@ -67,7 +71,8 @@ bool same_memory(const Array& x, const Array& y);
 bool same_layout(const Array& x, const Array& y);
 
 // "(2, 3)"
-std::string shape_text(const Array& array);
+std::string shape_text(std::span<const std::int64_t> shape);
+inline std::string shape_text(const Array& array) { return shape_text(array.dims()); }
 
 void import_numpy();
 

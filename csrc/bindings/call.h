@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "bindings/array.h"
+#include "bindings/gil.h"
 #include "threads.h"
 
 namespace hotloops {
@@ -30,7 +31,7 @@ inline constexpr std::int64_t kTinyWork = 1 << 15;
 template <class F>
 void compute(std::int64_t work, F f) {
   if (work < kTinyWork) return f(1);
-  const pybind11::gil_scoped_release release;
+  const WithoutGil without_gil;
   f(num_threads());
 }
 

@@ -257,6 +257,8 @@ py::object apply(const Operation& operation, std::span<Array> arrays, py::handle
   if (has_result) {
     array = result_array(operation, model, operands, shape, out, arrays[count]);
     if (!array) return {};
+  } else {
+    bytes_of(shape.dims(), operands.back().type);  // it may be too large to be gone through
   }
   std::array<ElementwiseDim, kMaxDims> dims;
   std::int64_t work = 1;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "naive.h"
 #include "rungs.h"
 
@@ -37,7 +38,7 @@ void define_matmul(py::module_& m, const char* name, MatmulLoop<T> loop) {
     const T* b_data = b.data();
     T* c_data = c.mutable_data();
     {
-      const py::gil_scoped_release release;
+      const WithoutGil without_gil;
       loop(a.shape(0), b.shape(1), a.shape(1), a_data, b_data, c_data);
     }
     return c;
@@ -58,7 +59,7 @@ void define_rungs(py::module_& m) {
     const T* x_data = x.data();
     T* y_data = y.mutable_data();
     {
-      const py::gil_scoped_release release;
+      const WithoutGil without_gil;
       naive::relu(x.size(), x_data, y_data);
     }
     return y;

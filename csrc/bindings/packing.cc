@@ -10,7 +10,8 @@
 #include <utility>
 
 #include "bindings/bindings.h"
-#include "bindings/call.h"
+#include "bindings/gil.h"
+#include "bindings/initialized.h"
 #include "bindings/names.h"
 #include "bindings/products.h"
 #include "dispatch.h"
@@ -35,7 +36,7 @@ std::unique_ptr<PackedArray> pack_array(py::handle object, py::handle precision_
   const std::int64_t rows = b.shape[0];
   const std::int64_t cols = b.shape[1];
   const Isa isa = active_kernels().isa;
-  const py::gil_scoped_release release;
+  const WithoutGil without_gil;
   return std::make_unique<PackedArray>(b.api, b.type, precision, isa,
                                        PackedMatrix(kernels, view, rows, cols));
 }
@@ -73,8 +74,9 @@ void check_packed(std::string_view function, std::string_view name, const Packed
 }
 
 void register_packing(const py::module_& m) {
-  py::class_<PackedArray>(m, "PackedMatrix")
-      .def(py::init([](py::handle b, py::handle precision) {
+  py::class_<PackedArray> type(m, "PackedMatrix");
+  refuse_uninitialized(type);
+  type.def(py::init([](py::handle b, py::handle precision) {
              auto packed = pack_array(b, precision);
              if (packed == nullptr) throw py::type_error("pack: b has no dtype with kernels");
              return packed;

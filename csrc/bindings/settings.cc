@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/call.h"
+#include "bindings/gil.h"
 #include "bindings/names.h"
 #include "blocking.h"
 #include "cpu_features.h"
@@ -89,6 +89,7 @@ void register_settings(py::module_& m) {
   m.attr("compiler") = compiler();
   m.attr("has_openmp") = has_openmp();
   m.attr("KC") = kKc;
+  m.attr("MAX_THREADS") = kMostThreads;
 
   m.def("isas", &usable_isas);
   m.def("isa", [] { return active_kernels().name; });
@@ -142,7 +143,7 @@ void register_settings(py::module_& m) {
       "fma_peak",
       [](const std::string& dtype, double seconds) {
         const DType type = dtype_named(dtype);
-        const py::gil_scoped_release release;
+        const WithoutGil without_gil;
         return fma_peak(active_kernels(), type, seconds);
       },
       py::arg("dtype"), py::arg("seconds"));
@@ -150,7 +151,7 @@ void register_settings(py::module_& m) {
       "tile_peak",
       [](const std::string& dtype, double seconds) {
         const TileProduct product = tile_product_named(dtype);
-        const py::gil_scoped_release release;
+        const WithoutGil without_gil;
         return tile_peak(active_kernels(), product, seconds);
       },
       py::arg("dtype"), py::arg("seconds"));
@@ -159,7 +160,7 @@ void register_settings(py::module_& m) {
       [](py::array_t<double, py::array::c_style>& values, int threads) {
         const std::span<double> span(values.mutable_data(),
                                      static_cast<std::size_t>(values.size()));
-        const py::gil_scoped_release release;
+        const WithoutGil without_gil;
         update_in_place(active_kernels(), span, threads);
       },
       py::arg("values").noconvert(), py::arg("threads"));

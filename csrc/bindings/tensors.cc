@@ -200,9 +200,7 @@ bool view_tensor(PyObject* object, Array& v) {
 
 py::object new_tensor(const Array& like, ElementType type, std::span<const std::int64_t> shape,
                       Array& v) {
-  std::int64_t size = 1;
-  for (const std::int64_t extent : shape) size *= extent;
-  dlpack::ManagedTensor* managed = &own_tensor(shape.size(), size * size_of(type))->managed;
+  dlpack::ManagedTensor* managed = &own_tensor(shape.size(), bytes_of(shape, type))->managed;
   managed->version = like.api->version;
   dlpack::Tensor& made = managed->tensor;
   fill_if_asked(made.data, size * size_of(type));

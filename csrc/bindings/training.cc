@@ -13,10 +13,12 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/call.h"
+#include "bindings/gil.h"
+#include "bindings/initialized.h"
 #include "bindings/names.h"
 #include "dispatch.h"
 #include "neuron.h"
+#include "threads.h"
 #include "training.h"
 
 namespace py = pybind11;
@@ -24,9 +26,13 @@ namespace py = pybind11;
 namespace hotloops {
 namespace {
 
-void ask_for_signals() {
-  const py::gil_scoped_acquire acquire;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+// Asks for signals now and then, from a loop without the GIL.
+Poll poll_signals(WithoutGil& without_gil) {
+  return Poll([&without_gil] {
+    without_gil.with_gil([] {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    });
+  });
 }
 
 // The values of an array of `size` elements, which has to be contiguous.
@@ -101,12 +107,13 @@ class Training {
         dtype_(dtype_of(x_)),
         parameters_(checked_parameter_count(layers)),
         trainer_(dtype_, layers, loss_named(loss), samples(layers, loss_named(loss)),
-                 checked(batch_size), Poll(ask_for_signals)) {}
+                 checked(batch_size)) {}
 
   std::pair<double, double> evaluate(const py::array& parameters) {
     const void* data = contiguous("parameters", parameters, x_.dtype(), parameters_);
-    const py::gil_scoped_release release;
-    const Score score = trainer_.evaluate(data);
+    WithoutGil without_gil;
+    Poll poll = poll_signals(without_gil);
+    const Score score = trainer_.evaluate(data, poll);
     return {score.loss, score.hits};
   }
 
@@ -122,10 +129,11 @@ class Training {
       slot_data[s] = writable("slots", slots[s], x_.dtype(), parameters_);
     }
     std::pair<std::vector<double>, std::vector<double>> result;
-    const py::gil_scoped_release release;
+    WithoutGil without_gil;
+    Poll poll = poll_signals(without_gil);
     for (const Score& score :
          trainer_.train(optimizer, data, slot_data, state,
-                        {.epochs = epochs, .seconds = seconds, .shuffle = shuffle})) {
+                        {.epochs = epochs, .seconds = seconds, .shuffle = shuffle}, poll)) {
       result.first.push_back(score.loss);
       result.second.push_back(score.hits);
     }
@@ -195,8 +203,8 @@ void train_neuron_arrays(const py::array& x, const py::array& targets, const py:
       .x = static_cast<const double*>(contiguous("x", x, dtype, x.size())),
       .targets = static_cast<const double*>(contiguous("targets", targets, dtype, x.shape(0)))};
   auto* w = static_cast<double*>(writable("weights", weights, dtype, x.shape(1)));
-  Poll poll(ask_for_signals);
-  const py::gil_scoped_release release;
+  WithoutGil without_gil;
+  Poll poll = poll_signals(without_gil);
   train_neuron(active_kernels(), samples, classic ? Slope::classic : Slope::of_tanh, iterations, w,
                poll, num_threads());
 }
@@ -204,11 +212,15 @@ void train_neuron_arrays(const py::array& x, const py::array& targets, const py:
 }  // namespace
 
 void register_training(py::module_& m) {
-  py::class_<Layer>(m, "Layer", "A dense layer, or an activation alone.")
-      .def(py::init(&make_layer), py::arg("inputs"), py::arg("units"), py::arg("activation"),
-           py::arg("has_kernel"), py::arg("has_bias"));
+  py::class_<Layer> layer(m, "Layer", "A dense layer, or an activation alone.");
+  refuse_uninitialized(layer);
+  layer.def(py::init(&make_layer), py::arg("inputs"), py::arg("units"), py::arg("activation"),
+            py::arg("has_kernel"), py::arg("has_bias"));
 
-  py::class_<Optimizer>(m, "Optimizer", "A rule of how to update parameters, with its numbers.")
+  py::class_<Optimizer> optimizer(m, "Optimizer",
+                                  "A rule of how to update parameters, with its numbers.");
+  refuse_uninitialized(optimizer);
+  optimizer
       .def(py::init([](const std::string& rule, double learning_rate, double momentum, double beta1,
                        double beta2, double epsilon) {
              return Optimizer{.rule = rule_named(rule),
@@ -222,12 +234,16 @@ void register_training(py::module_& m) {
            py::arg("beta1") = 0.0, py::arg("beta2") = 0.0, py::arg("epsilon") = 0.0)
       .def_property_readonly("slots", [](const Optimizer& o) { return slots_of(o.rule); });
 
-  py::class_<TrainingState>(m, "TrainingState", "What training needs to go on where it stopped.")
-      .def(py::init<std::int64_t, std::uint64_t>(), py::arg("steps"), py::arg("shuffle"))
+  py::class_<TrainingState> state(m, "TrainingState",
+                                  "What training needs to go on where it stopped.");
+  refuse_uninitialized(state);
+  state.def(py::init<std::int64_t, std::uint64_t>(), py::arg("steps"), py::arg("shuffle"))
       .def_readonly("steps", &TrainingState::steps)
       .def_readonly("shuffle", &TrainingState::shuffle);
 
-  py::class_<Training>(m, "Training", "Layers, a loss and samples, in batches.")
+  py::class_<Training> training(m, "Training", "Layers, a loss and samples, in batches.");
+  refuse_uninitialized(training);
+  training
       .def(py::init<const std::vector<Layer>&, const std::string&, py::array, py::array,
                     std::int64_t>(),
            py::arg("layers"), py::arg("loss"), py::arg("x"), py::arg("y"), py::arg("batch_size"))

@@ -58,7 +58,7 @@ class TilePanels {
       if (piece.col_stride == 1) {
         pack_a_step<0, 1>(form, piece, k);
       } else {
-        copy(from, piece, piece.rows, depth_at(piece, k), rows);
+        copy(from, piece, piece.rows, depth_at(piece, k), rows, kPitch);
         pack_rows(form, piece, k, rows, kPitch, 0, piece.rows);
       }
     }
@@ -76,7 +76,7 @@ class TilePanels {
   static void pack_b(const Piece& piece) {
     Form::begin(piece);
     Form form;
-    alignas(64) T rows[Form::kStep * kPitch];
+    alignas(64) T rows[Form::kStep * kPitchOfB];
     const T* from = static_cast<const T*>(piece.data);
     char* step = steps(piece.panel) + piece.row / Form::kStep * kStepBytes;
     for (int64_t k = 0; k < piece.rows; k += Form::kStep, step += kStepBytes) {
@@ -91,8 +91,8 @@ class TilePanels {
       }
       if (cols < piece.cols) {
         const int rest = static_cast<int>(piece.cols) - cols;
-        copy(from + cols * piece.col_stride, piece, depth, rest, rows);
-        pack_step(form, rows, kPitch, depth, rest, step + cols / kTileCols * kTileBytes);
+        copy(from + cols * piece.col_stride, piece, depth, rest, rows, kPitchOfB);
+        pack_step(form, rows, kPitchOfB, depth, rest, step + cols / kTileCols * kTileBytes);
       }
       from += Form::kStep * piece.row_stride;
     }
@@ -117,6 +117,7 @@ class TilePanels {
   using T = typename Form::T;
   static constexpr int64_t kStepRowBytes = Form::kStep * static_cast<int64_t>(sizeof(T));
   static constexpr int64_t kPitch = Form::kStep + 16 / static_cast<int>(sizeof(T));
+  static constexpr int64_t kPitchOfB = kCols + 16 / static_cast<int>(sizeof(T));
 
   static char* steps(void* panel) { return static_cast<char*>(panel) + sizeof(PanelHead); }
 
@@ -166,7 +167,8 @@ class TilePanels {
   }
 
   // Rows of contiguous values, of an operand that has none.
-  static void copy(const T* from, const Piece& piece, int64_t rows, int64_t cols, T* to) {
+  static void copy(const T* from, const Piece& piece, int64_t rows, int64_t cols, T* to,
+                   int64_t pitch) {
     pack(Form::kType,
          {.data = from,
           .row_stride = piece.row_stride,
@@ -174,7 +176,7 @@ class TilePanels {
           .rows = rows,
           .cols = cols,
           .panel = to},
-         kPitch);
+         pitch);
   }
 };
 

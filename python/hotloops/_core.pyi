@@ -199,6 +199,7 @@ def where(condition: typing.Any, x: typing.Any, y: typing.Any, out: typing.Any) 
 def where_greater(a: typing.Any, b: typing.Any, x: typing.Any, y: typing.Any, out: typing.Any) -> typing.Any:
     ...
 KC: int
+MAX_THREADS: int
 SAVES_INPUT: tuple
 __version__: str
 compiler: str

@@ -12,22 +12,20 @@ from hotloops import _arguments, _core
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# More threads than any machine has; OpenMP aborts the process when it cannot create one.
-_MAX_THREADS = 1024
-
 _ONE_THREAD = "1, for this build has no OpenMP: build again by GCC, or by Clang with libomp"
 
 
 def _thread_count(function: str, n: Any) -> int:
-    return _arguments.as_count(function, "n", n, 1, _MAX_THREADS)
+    return _arguments.as_count(function, "n", n, 1, _core.MAX_THREADS)
 
 
 def get_num_threads() -> int:
     """Return how many threads a call from this thread may use.
 
-    At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores). One in a process
-    made by ``os.fork`` after its parent used threads: OpenMP's do not survive it. One, too, in a
-    build without OpenMP; `show_config` tells.
+    At first what OpenMP allows (``OMP_NUM_THREADS``, or the number of cores), at most 1024. In a
+    process made by ``os.fork`` as many as in its parent, but one if the fork was within a parallel
+    region of another library, whose threads do not survive it. One, too, in a build without
+    OpenMP; `show_config` tells.
 
     Returns
     -------

@@ -133,7 +133,8 @@ std::vector<T> train(Rule rule, int threads) {
 
   int polls = 0;
   Trainer trainer(kDTypeOf<T>, layers, Loss::sparse_categorical_crossentropy,
-                  {.count = kSamples, .x = x.data(), .y = y.data()}, 64, Poll([&] { ++polls; }));
+                  {.count = kSamples, .x = x.data(), .y = y.data()}, 64);
+  Poll poll([&] { ++polls; });
   TrainingState state{.steps = 0, .shuffle = 7};
   const Optimizer optimizer{.rule = rule,
                             .learning_rate = rule == Rule::adam ? 0.01 : 1.0,
@@ -144,8 +145,8 @@ std::vector<T> train(Rule rule, int threads) {
   set_num_threads_here(threads);
   const std::vector<Score> epochs =
       trainer.train(optimizer, parameters.data(), {first.data(), second.data()}, state,
-                    {.epochs = 20, .seconds = 1e9, .shuffle = true});
-  const Score end = trainer.evaluate(parameters.data());
+                    {.epochs = 20, .seconds = 1e9, .shuffle = true}, poll);
+  const Score end = trainer.evaluate(parameters.data(), poll);
   set_num_threads_here(1);
   check(std::ssize(epochs) == 20 && state.steps == 100 && polls > 0, "not all was done");
   check(end.loss < 0.8 * epochs.front().loss && end.hits > 0.6, "nothing learned: loss from ",
