@@ -203,7 +203,7 @@ py::object new_tensor(const Array& like, ElementType type, std::span<const std::
   dlpack::ManagedTensor* managed = &own_tensor(shape.size(), bytes_of(shape, type))->managed;
   managed->version = like.api->version;
   dlpack::Tensor& made = managed->tensor;
-  fill_if_asked(made.data, size * size_of(type));
+  fill_if_asked(made.data, bytes_of(shape, type));
   made.dtype = kTensorTypes[static_cast<int>(type)];
   std::ranges::copy(shape, made.shape);
   std::int64_t stride = 1;
