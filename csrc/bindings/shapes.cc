@@ -25,9 +25,11 @@ std::string counted(std::int64_t count, std::string_view noun) {
 Product::Product(const Array& a, const Array& b, bool b_transposed, const Names& names) {
   if (a.ndim == 0 || b.ndim == 0) {
     const std::string_view scalar = a.ndim == 0 ? names.a : names.b;
+    const std::string_view remedy =
+        names.function == kMatmulNames.function ? "; use * to scale" : "";
     refuse(names,
-           std::string(scalar) + " has 0 dimensions but at least 1 is needed; use * to scale", a,
-           b);
+           std::string(scalar) + " has 0 dimensions but at least 1 is needed" + std::string(remedy),
+           a, b);
   }
   has_rows = a.ndim > 1;
   has_cols = b.ndim > 1;

@@ -78,7 +78,7 @@ def as_numbers(function: str, name: str, value: Any) -> Any:
     if are_numbers(array):
         return array
     what = described(value)
-    if not isinstance(value, np.ndarray):
+    if isinstance(value, (list, tuple)):
         what += f" of dtype {array.dtype}"
     raise TypeError(f"{function}: {name} {what} but must be numbers")
 
