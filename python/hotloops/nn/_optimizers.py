@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from hotloops import _core
 
 
+class _Hyperparameters:
+    """Numbers that are checked whenever they are set, and kept as Python's own."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, self._checked(name, value))
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Return a value as it is kept, or refuse it."""
+        if name == "nesterov":
+            return bool(value)
+        if name in ("learning_rate", "epsilon"):
+            number = self._number(name, value)
+            if not 0 < number < math.inf:
+                self._refuse(name, value, "above 0 and finite")
+            return number
+        if name in ("momentum", "beta_1", "beta_2"):
+            number = self._number(name, value)
+            if not 0 <= number < 1:
+                self._refuse(name, value, "from 0 to below 1")
+            return number
+        return value
+
+    def _number(self, name: str, value: Any) -> float:
+        """Return what any kind of real number is as a float."""
+        if not hasattr(value, "__float__"):  # float() reads text, too
+            raise TypeError(f"{type(self).__name__}: {name} is {value!r} but must be a real number")
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+
+    def _refuse(self, name: str, value: Any, needed: str) -> None:
+        raise ValueError(f"{type(self).__name__}: {name} is {value} but must be {needed}")
+
+
 @dataclass
-class SGD:
+class SGD(_Hyperparameters):
     """Stochastic gradient descent, with momentum if wanted.
 
     ``p -= learning_rate * g`` without momentum. With it a velocity follows the gradients,
@@ -35,12 +72,12 @@ class SGD:
     momentum: float = 0.0
     nesterov: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse numbers with which nothing is learned."""
-        _check_learning_rate(self)
-        _check_fraction(self, "momentum", self.momentum)
-        if self.nesterov and self.momentum == 0:
+    def _checked(self, name: str, value: Any) -> Any:
+        value = super()._checked(name, value)
+        changed = {**vars(self), name: value}
+        if changed.get("nesterov") and changed["momentum"] == 0:
             raise ValueError("SGD: nesterov needs a momentum above 0")
+        return value
 
     def _core(self) -> _core.Optimizer:
         rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterov else "momentum"
@@ -48,7 +85,7 @@ class SGD:
 
 
 @dataclass
-class Adam:
+class Adam(_Hyperparameters):
     """Adam [1]_: steps whose length the recent size of each parameter's gradients decides.
 
     ``p -= learning_rate * m / (sqrt(s) + epsilon)``, where m and s are running means of the
@@ -78,14 +115,6 @@ class Adam:
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
-    def __post_init__(self) -> None:
-        """Refuse numbers with which nothing is learned."""
-        _check_learning_rate(self)
-        _check_fraction(self, "beta_1", self.beta_1)
-        _check_fraction(self, "beta_2", self.beta_2)
-        if not self.epsilon > 0:
-            raise ValueError(f"Adam: epsilon is {self.epsilon} but must be above 0")
-
     def _core(self) -> _core.Optimizer:
         return _core.Optimizer(
             "adam", self.learning_rate, beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon
@@ -106,18 +135,3 @@ def get(optimizer: str | Optimizer) -> Optimizer:
             f"compile: optimizer is {optimizer!r} but must be 'sgd', 'adam', an SGD or an Adam"
         )
     return KINDS[optimizer]()
-
-
-def _check_learning_rate(optimizer: Optimizer) -> None:
-    if not optimizer.learning_rate > 0:
-        raise ValueError(
-            f"{type(optimizer).__name__}: learning_rate is {optimizer.learning_rate} but must be "
-            "above 0"
-        )
-
-
-def _check_fraction(optimizer: Optimizer, name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(
-            f"{type(optimizer).__name__}: {name} is {value} but must be from 0 to below 1"
-        )
