@@ -17,11 +17,16 @@ import nox
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = [
-    *("lint", "typing", "stubs", "tidy", "cpp", "neon", "old_cpus", "docs", "tests"),
+    *("lint", "typing", "stubs", "tidy", "cpp", "neon", "old_cpus", "docs", "oldest", "tests"),
 ]
 
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+# Those of the whole interface that take little time.
+QUICK_TESTS = (
+    *("computed", "contracts", "dense", "einsum", "errors", "naive", "nn", "nn_files"),
+    *("numpy_parity", "packing", "relu", "smoke", "views", "vjp", "where"),
+)
 STUB = ROOT / "python" / "hotloops" / "_core.pyi"
 
 
@@ -42,6 +47,22 @@ def tests(session: nox.Session) -> None:
     """Run the Python tests; arguments go to pytest."""
     session.install(".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """Run quick tests with the oldest NumPy that is allowed; an argument is a wheel to install."""
+    project = PYPROJECT["project"]
+    extras = project["optional-dependencies"]
+    floor = next(d for d in project["dependencies"] if d.startswith("numpy>=")).split(">=")[1]
+    # torch takes longest to install, and is tested beside the newest NumPy.
+    others = [d for d in extras["test"] if not d.startswith(("hotloops", "torch"))]
+    package = session.posargs or ["."]
+    session.install(*package, f"numpy=={floor}.*", *extras["bench"], *others)
+    session.run(
+        "python", "-c", f"import numpy as np; assert np.__version__[:{len(floor)}] == {floor!r}"
+    )
+    session.run("python", "-m", "pytest", *(f"tests/test_{name}.py" for name in QUICK_TESTS))
 
 
 @nox.session

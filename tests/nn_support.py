@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import pytest
 
 from hotloops import nn
 
@@ -49,20 +49,21 @@ def problem(loss: str, samples: int, inputs: int, units: int) -> tuple[Array, Ar
     return x, rng.normal(size=(samples, units))
 
 
-TORCH_ACTIVATIONS: dict[str | None, Callable[[torch.Tensor], torch.Tensor]] = {
-    None: lambda z: z,
-    "relu": torch.relu,
-    "gelu": torch.nn.functional.gelu,
-    "gelu_tanh": lambda z: torch.nn.functional.gelu(z, approximate="tanh"),
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "silu": torch.nn.functional.silu,
-    "softmax": lambda z: torch.softmax(z, dim=-1),
-}
+def torch_activation(name: str | None, z: Any) -> Any:
+    """Return torch's activation of that name."""
+    functional: Any = pytest.importorskip("torch").nn.functional
+    if name is None:
+        return z
+    if name == "softmax":
+        return functional.softmax(z, dim=-1)
+    if name == "gelu_tanh":
+        return functional.gelu(z, approximate="tanh")
+    return getattr(functional, name)(z)
 
 
-def torch_loss(name: str, y: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def torch_loss(name: str, y: Any, targets: Any) -> Any:
     """Return the mean loss of a batch, by its definition on probabilities."""
+    torch: Any = pytest.importorskip("torch")
     if name == "mse":
         return ((y - targets) ** 2).mean()
     if name == "binary_crossentropy":
@@ -81,20 +82,21 @@ def torch_train(
     y: Array,
     *,
     loss: str,
-    optimizer: Callable[[list[torch.Tensor]], Any],
+    optimizer: Callable[[Any, list[Any]], Any],
     order: Order,
     batch_size: int,
 ) -> tuple[list[Array], list[float]]:
     """Return weights after training by torch, and the loss of each epoch."""
+    torch: Any = pytest.importorskip("torch")
     tensors = [torch.tensor(array, dtype=torch.float64, requires_grad=True) for array in weights]
-    torch_optimizer = optimizer(tensors)
+    torch_optimizer = optimizer(torch, tensors)
     losses = []
     for batches in _batches(order, batch_size):
         total = 0.0
         for batch in batches:
             outputs = torch.tensor(x[batch], dtype=torch.float64)
             for kernel, bias, name in zip(tensors[::2], tensors[1::2], activations, strict=True):
-                outputs = TORCH_ACTIVATIONS[name](outputs @ kernel + bias)
+                outputs = torch_activation(name, outputs @ kernel + bias)
             value = torch_loss(loss, outputs, torch.tensor(y[batch]))
             torch_optimizer.zero_grad()
             value.backward()

@@ -7,7 +7,9 @@ import gc
 import inspect
 import pickle
 import re
+import sys
 import weakref
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -126,3 +128,39 @@ def test_functions_that_do_not_fit_are_refused() -> None:
         computed_by(len)(lambda _a: None)
     with pytest.raises(TypeError, match="expected 5 positional arguments, got 1"):
         computed_by(_core.matmul)(lambda _a: None)(A)
+
+
+LISTS: dict[str, tuple[Any, ...]] = {
+    "matmul": ([[1.0, 2.0]], [[3.0], [4.0]]),
+    "relu": ([-1.0, 2.0],),
+    "dense": ([[1.0, 2.0]], [[3.0], [4.0]]),
+    "linear": ([[1.0, 2.0]], [[3.0, 4.0]]),
+    "multiply": ([1.0, 2.0], [3.0, 4.0]),
+    "add": ([1.0, 2.0], [3.0, 4.0]),
+    "subtract": ([1.0, 2.0], [3.0, 4.0]),
+    "greater": ([1.0, 2.0], [3.0, 4.0]),
+    "all_greater": ([1.0, 2.0], [3.0, 4.0]),
+    "where": ([True, False], [1.0, 2.0], [3.0, 4.0]),
+    "where_greater": ([1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [3.0, 4.0]),
+    "einsum": ("ij,jk", [[1.0, 2.0]], [[3.0], [4.0]]),
+    "pack": ([[1.0, 2.0]],),
+    "dense_vjp": ([[1.0, 2.0]], [[3.0], [4.0]]),
+    "matmul_vjp": ([[1.0, 2.0]], [[3.0], [4.0]]),
+    "relu_vjp": ([-1.0, 2.0],),
+}
+
+
+@pytest.mark.parametrize("name", [*LISTS, *(f"naive.{name}" for name in LISTS if name != "pack")])
+def test_lists_are_taken_while_another_thread_imports_torch(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is a module of that name already, but nothing in it."""
+
+    def value() -> Any:
+        module, _, function = name.rpartition(".")
+        result = getattr(hotloops.naive if module else hotloops, function)(*LISTS[function])
+        return result[0] if name.endswith("_vjp") else result
+
+    expected = value()
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    np.testing.assert_array_equal(value(), expected)

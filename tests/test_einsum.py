@@ -303,7 +303,7 @@ def test_operands_with_lists() -> None:
         (a, [30, 1], b, [1, 2]),
         (a, [Ellipsis, 1], b, [1, 2], [2, Ellipsis]),
     ):
-        expected = np.einsum(*arguments, optimize=True)
+        expected = np.einsum(*arguments, optimize=False)
         np.testing.assert_array_equal(hotloops.einsum(*arguments), expected)
         np.testing.assert_array_equal(naive.einsum(*arguments), expected)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 
 import hotloops
 from support import KC, LAYOUTS, REFERENCES, assert_same_bits, gamma, normal
@@ -108,6 +107,7 @@ def test_a_residual_is_rounded_with_all_else(dtype: str, activation: str | None)
 @each_dtype
 @each_activation
 def test_tensors(dtype: str, activation: str | None) -> None:
+    torch: Any = pytest.importorskip("torch")
     x, kernel, bias = operands((9, 300), 20, dtype)
     y = hotloops.dense(x, kernel, bias, activation=activation)
     tensors = [

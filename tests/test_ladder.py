@@ -6,6 +6,7 @@ import doctest
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -409,3 +410,28 @@ def test_info_shows_the_configuration() -> None:
     assert done.returncode == 0
     assert hotloops.isa() in done.stdout
     assert run_hotloops("--version").stdout == f"{hotloops.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["info"], ["--version"], ["--help"], ["ladder", "--help"], ["ladder", "--quick"]],
+    ids=" ".join,
+)
+def test_a_reader_that_has_gone_ends_the_command_as_any_other(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    if arguments[-1] == "--quick":
+        arguments = [*arguments, "--op", "relu", "--output", str(tmp_path)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "hotloops", *arguments],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    assert done.stderr == ""
+    assert done.returncode == -signal.SIGPIPE

@@ -1,10 +1,9 @@
-"""The surface of hotloops.nn: layers, initializers, arguments, reports, files."""
+"""The surface of hotloops.nn: layers, initializers, arguments, reports, other processes."""
 
 from __future__ import annotations
 
 import builtins
 import functools
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from support import assert_same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def compiled(**options: Any) -> nn.Sequential:
@@ -462,56 +460,13 @@ def test_lines_where_rich_is_missing(
     assert lines[-1].startswith("Epoch 3/3 - loss: ")
 
 
-# --- Files ------------------------------------------------------------------------------------
+# --- Other processes --------------------------------------------------------------------------
 
 
-def test_a_file_holds_the_whole_model(dtype: np.dtype[Any], tmp_path: Path) -> None:
-    model = nn.Sequential([nn.Dense(4, "gelu", use_bias=False)], seed=0, dtype=dtype)
-    model.add(nn.Activation("relu"))
-    model.add(nn.Dense(1, "sigmoid"))
-    optimizer = nn.Adam(0.02, beta_1=0.8)
-    model.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"])
-    model.fit(XOR_X, XOR_Y, epochs=3, verbose=0)
-    path = tmp_path / "model.of.mine"
-    model.save(str(path))
-    assert [file.name for file in tmp_path.iterdir()] == ["model.of.mine"]
-    loaded = nn.Sequential.load(path)
-    assert_same_bits(loaded.predict(XOR_X), model.predict(XOR_X))
-    assert loaded.evaluate(XOR_X, XOR_Y) == model.evaluate(XOR_X, XOR_Y)
-    assert (loaded.loss, loaded.optimizer, loaded.metrics) == (
-        "binary_crossentropy",
-        optimizer,
-        ["accuracy"],
-    )
-    lines: list[list[str]] = [[], []]
-    model.summary(print_fn=lines[0].append)
-    loaded.summary(print_fn=lines[1].append)
-    assert lines[0] == lines[1]
-
-
-def test_a_model_that_was_never_compiled_can_be_kept(tmp_path: Path) -> None:
-    model = xor_network()
-    model.save(tmp_path / "model.npz")
-    loaded = nn.Sequential.load(tmp_path / "model.npz")
-    assert loaded.loss is None
-    assert_same_bits(loaded.predict(XOR_X), model.predict(XOR_X))
-
-
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.npz"
-    np.savez(path, weights=np.zeros(3))
-    with pytest.raises(ValueError, match="it has no 'model'"):
-        nn.Sequential.load(path)
-    with pytest.raises(ValueError, match=r"load: .*test_nn\.py is not a file that save"):
-        nn.Sequential.load(__file__)
-    with pytest.raises(FileNotFoundError):
-        nn.Sequential.load(tmp_path / "none.npz")
-    np.savez(path, model=np.array(json.dumps({"format": 99})))
-    with pytest.raises(ValueError, match="has format 99 but this version reads 1 only"):
-        nn.Sequential.load(path)
-    np.savez(path, model=np.array([{"format": 1}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        nn.Sequential.load(path)
+def fitted(model: Any, *data: Any) -> Any:
+    """Train a model or a neuron, as a job of joblib; what is imported with it takes time."""
+    model.fit(*data, **({} if isinstance(model, nn.Neuron) else {"verbose": 0}))
+    return model
 
 
 def test_a_model_that_does_not_come_to_be_leaves_its_layers_alone() -> None:
@@ -530,3 +485,20 @@ def test_a_refusal_does_not_build_the_model() -> None:
         model.fit(XOR_X, XOR_Y, validation_data=(XOR_Y, XOR_Y))
     assert not model.built
     model.build(7)
+
+
+def test_models_are_trained_in_other_processes() -> None:
+    """Joblib maps what is large, weights and samples, into the memory of its processes."""
+    joblib: Any = pytest.importorskip("joblib")
+    x, y = problem("mse", 30, 4, 2)
+    options: dict[str, Any] = {"max_nbytes": 100, "mmap_mode": "r"}
+    model = network([4, 50, 2], ["tanh", None])
+    model.compile(loss="mse", optimizer="adam")
+    fitted(model, x, y)
+    neuron = nn.Neuron(20)
+    samples = np.ones((2, 20)), [0.5, 0.5]
+    jobs = [joblib.delayed(fitted)(model, x, y), joblib.delayed(fitted)(neuron, *samples)]
+    results = joblib.Parallel(n_jobs=2, **options)(jobs)
+    joblib.externals.loky.get_reusable_executor().shutdown()
+    assert_same_bits(results[0].predict(x), fitted(model, x, y).predict(x))
+    assert_same_bits(results[1].weights, fitted(neuron, *samples).weights)

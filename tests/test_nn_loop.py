@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 from hotloops import _core, nn
 from nn_support import XOR_X, XOR_Y, network, problem, shuffled, xor_network
@@ -68,6 +67,7 @@ def test_what_is_not_finite_stays_visible(values: float) -> None:
 
 def test_a_layer_that_is_only_an_activation() -> None:
     """At the start, twice in a row, and at the end; the last is joined with the loss."""
+    torch: Any = pytest.importorskip("torch")
     layers: list[nn.Dense | nn.Activation] = [nn.Activation("gelu"), nn.Dense(4, "tanh")]
     layers += [nn.Activation("silu"), nn.Activation("softmax"), nn.Dense(3)]
     layers += [nn.Activation("gelu_tanh"), nn.Activation("sigmoid")]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 import hotloops
 from hotloops import nn
@@ -85,14 +84,14 @@ def test_and_is_learned_through_a_softmax(seed: int) -> None:
     np.testing.assert_array_equal(model.predict(XOR_X).round().ravel(), [0, 0, 0, 1])
 
 
-def sgd(tensors: list[torch.Tensor]) -> Any:
+def sgd(torch: Any, tensors: list[Any]) -> Any:
     return torch.optim.SGD(tensors, lr=0.1)
 
 
 def check_against_torch(
     activations: list[str | None],
     loss: str,
-    optimizer: Callable[[list[torch.Tensor]], Any] = sgd,
+    optimizer: Callable[[Any, list[Any]], Any] = sgd,
     ours: nn.SGD | nn.Adam | str = "sgd",
     *,
     epochs: int = 3,
@@ -149,14 +148,14 @@ def test_crossentropies_of_outputs_that_are_clipped(loss: str) -> None:
 @pytest.mark.parametrize(
     ("optimizer", "ours"),
     [
-        (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8), nn.SGD(0.05, momentum=0.8)),
+        (lambda torch, p: torch.optim.SGD(p, lr=0.05, momentum=0.8), nn.SGD(0.05, momentum=0.8)),
         (
-            lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True),
+            lambda torch, p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True),
             nn.SGD(0.05, momentum=0.8, nesterov=True),
         ),
-        (lambda p: torch.optim.Adam(p, lr=0.01, eps=1e-7), nn.Adam(0.01)),
+        (lambda torch, p: torch.optim.Adam(p, lr=0.01, eps=1e-7), nn.Adam(0.01)),
         (
-            lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.5, 0.9), eps=1e-3),
+            lambda torch, p: torch.optim.Adam(p, lr=0.02, betas=(0.5, 0.9), eps=1e-3),
             nn.Adam(0.02, beta_1=0.5, beta_2=0.9, epsilon=1e-3),
         ),
     ],
@@ -263,7 +262,7 @@ def test_the_seed_decides_everything() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", nn.SGD(0.1, momentum=0.9), "adam"])
-@pytest.mark.parametrize("pause", ["none", "pickle", "deepcopy", "file"])
+@pytest.mark.parametrize("pause", ["none", "copy", "file", "joblib", "mapped", "pickle"])
 def test_training_goes_on_where_it_stopped(
     pause: str, optimizer: str | nn.SGD, dtype: np.dtype[Any], tmp_path: Path
 ) -> None:
@@ -278,20 +277,59 @@ def test_training_goes_on_where_it_stopped(
     whole.fit(x, y, epochs=7, batch_size=8, verbose=0)
     first = start()
     first.fit(x, y, epochs=4, batch_size=8, verbose=0)
-    if pause == "file":
-        first.save(tmp_path / "model")
-        second = nn.Sequential.load(tmp_path / "model")
-    else:
-        others = {"pickle": lambda m: pickle.loads(pickle.dumps(m)), "deepcopy": copy.deepcopy}
-        second = others.get(pause, lambda m: m)(first)
+    second = first if pause == "none" else copied(first, pause, tmp_path)
+    assert_same_bits(second.predict(x), first.predict(x))
     second.fit(x, y, epochs=3, batch_size=8, verbose=0)
     assert_same_bits(second._parameters, whole._parameters)
     assert_same_bits(second.predict(x), whole.predict(x))
+    second.save(tmp_path / "second")
+    assert_same_bits(nn.Sequential.load(tmp_path / "second").predict(x), whole.predict(x))
     if pause != "none":
         assert (first._parameters != second._parameters).any()
 
 
+def copied(model: nn.Sequential, how: str, directory: Path) -> nn.Sequential:
+    """Return a model of its own with the same weights and state."""
+    path = directory / "model"
+    if how == "copy":
+        return copy.copy(model)
+    if how == "deepcopy":
+        return copy.deepcopy(model)
+    if how == "pickle":
+        again: nn.Sequential = pickle.loads(pickle.dumps(model))
+        return again
+    if how == "file":
+        model.save(path)
+        return nn.Sequential.load(path)
+    joblib: Any = pytest.importorskip("joblib")
+    joblib.dump(model, path)
+    loaded: nn.Sequential = joblib.load(path, mmap_mode="r" if how == "mapped" else None)
+    return loaded
+
+
+@pytest.mark.parametrize("how", ["copy", "deepcopy", "file", "joblib", "mapped", "pickle"])
+@pytest.mark.parametrize("built", [True, False])
+def test_a_copys_layers_have_the_copys_weights(how: str, built: bool, tmp_path: Path) -> None:
+    model = nn.Sequential([nn.Dense(5, input_dim=3), nn.Dense(2)], seed=3)
+    if built:
+        model.build()
+    other = copied(model, how, tmp_path)
+    assert other.count_params() == model.count_params() == 32
+    assert_same_bits(other._parameters, model._parameters)
+    zeros = [np.zeros_like(weights) for weights in other.get_weights()]
+    other.set_weights(zeros)
+    for mine, others in zip(model.layers, other.layers, strict=True):
+        assert isinstance(mine, nn.Dense)
+        assert isinstance(others, nn.Dense)
+        assert (others.kernel == 0).all()
+        assert (mine.kernel != 0).all()
+        others.kernel[...] = 1
+    assert other._parameters.sum() == 3 * 5 + 5 * 2
+    assert (model._parameters != 0).any()
+
+
 def test_samples_in_any_layout_and_dtype_give_the_same_bits() -> None:
+    torch: Any = pytest.importorskip("torch")
     x, y = problem("mse", 20, 4, 1)
     x, y = x.round(1).astype(np.float32), y.round(1).astype(np.float32)
     results = []

@@ -23,9 +23,15 @@ template <class Table>
 auto find_named(std::string_view function, std::string_view argument, py::handle name, bool or_none,
                 const Table& table) {
   if (py::isinstance<py::str>(name)) {
-    const auto text = name.cast<std::string_view>();
-    for (const auto& [known, value] : table) {
-      if (text == known) return value;
+    Py_ssize_t size = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(name.ptr(), &size);
+    if (text == nullptr) {
+      PyErr_Clear();  // lone surrogates, which no name has
+    } else {
+      const std::string_view given(text, static_cast<std::size_t>(size));
+      for (const auto& [known, value] : table) {
+        if (given == known) return value;
+      }
     }
   }
   const py::object shown = py::module_::import("reprlib").attr("repr")(name);

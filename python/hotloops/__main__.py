@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,5 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return runner.run(parsed, ladder)
 
 
+def command() -> int:
+    """Run as a command of the shell: whose reader has gone (``| head``) ends by SIGPIPE."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

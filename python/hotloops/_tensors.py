@@ -16,19 +16,24 @@ def torch_module() -> Any:
     return sys.modules["torch"]
 
 
+def _tensor_type() -> Any:
+    """Return torch.Tensor, or None: while another thread imports torch, the module has none yet."""
+    return getattr(sys.modules.get("torch"), "Tensor", None)
+
+
 def is_tensor(operand: Any) -> bool:
     """Tell whether an operand is a torch tensor."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(operand, torch.Tensor)
+    tensor = _tensor_type()
+    return tensor is not None and isinstance(operand, tensor)
 
 
 def has_tensor(*operands: Any) -> bool:
     """Tell whether any operand is a torch tensor."""
-    torch = sys.modules.get("torch")
-    if torch is None:
+    tensor = _tensor_type()
+    if tensor is None:
         return False
     for operand in operands:  # noqa: SIM110 - any() takes three times as long
-        if isinstance(operand, torch.Tensor):
+        if isinstance(operand, tensor):
             return True
     return False
 

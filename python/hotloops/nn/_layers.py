@@ -5,33 +5,62 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hotloops import _arguments, _core
 from hotloops.nn import initializers
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable, Iterator
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a layer has its weights: in an array of all its model's, so that one pass trains all.
+class Storage:
+    """All weights of a model in one array, so that one pass trains all.
+
+    The model and its layers refer to this object, not to the array. Whatever copies or pickles a
+    model keeps the identity of an object, but not always that of an array: joblib stores an array
+    once for every reference to it.
 
     Attributes
     ----------
-    parameters : ndarray
-        Of the model. A part of it is found by its offset, not kept as a view: copies and pickles of
-        a model then share one array as the model does.
+    values : ndarray
+        The weights, one layer after another.
+    """
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+
+    def __setstate__(self, state: dict[str, Array]) -> None:
+        self.values = np.asarray(state["values"])  # joblib can map it into memory as a subclass
+
+    def make_writable(self) -> None:
+        """Copy the values before they change, if they are mapped from a file that must not."""
+        self.values = writable(self.values)
+
+
+def writable(array: Array) -> Array:
+    """Return an array that can be written to: the same or, if that is read-only, a copy."""
+    return array if array.flags.writeable else array.copy()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer has its weights.
+
+    Attributes
+    ----------
+    storage : Storage
+        Of the model.
     offset : int
         Where the kernel begins; the bias follows it.
     inputs : int
         How many values go into the layer.
     """
 
-    parameters: Array
+    storage: Storage
     offset: int
     inputs: int
 
@@ -91,14 +120,15 @@ class Dense:
         """Weights, shape (inputs, units): the model's own, not a copy."""
         place = self._placed()
         size = place.inputs * self.units
-        return place.parameters[place.offset :][:size].reshape(place.inputs, self.units)
+        values = place.storage.values[place.offset :][:size]
+        return values.reshape(place.inputs, self.units)
 
     @property
     def bias(self) -> Array | None:
         """Bias, shape (units,): the model's own, not a copy; None without one."""
         place = self._placed()
         begin = place.offset + place.inputs * self.units
-        return place.parameters[begin:][: self.units] if self.use_bias else None
+        return place.storage.values[begin:][: self.units] if self.use_bias else None
 
     def count_params(self, inputs: int) -> int:
         """Return the number of weights.
@@ -123,9 +153,8 @@ class Dense:
             )
         return self._place
 
-    def _begin(self, place: Place, rng: np.random.Generator) -> None:
-        """Take the place of the weights, and draw them."""
-        self._place = place
+    def _begin(self, rng: np.random.Generator) -> None:
+        """Draw the weights."""
         kernel, bias = self.kernel, self.bias
         kernel[...] = self.kernel_initializer(kernel.shape, rng)
         if bias is not None:
@@ -180,3 +209,15 @@ def _input_dim(kind: str, input_dim: int | None) -> int | None:
 
 
 Layer = Dense | Activation
+
+
+def with_inputs(layers: Iterable[Layer], inputs: int) -> Iterator[tuple[Layer, int]]:
+    """Yield each layer with the number of its inputs."""
+    for layer in layers:
+        yield layer, inputs
+        inputs = layer.units if isinstance(layer, Dense) else inputs
+
+
+def count_params(layers: Iterable[Layer], inputs: int) -> int:
+    """Return how many weights layers have together."""
+    return sum(layer.count_params(size) for layer, size in with_inputs(layers, inputs))

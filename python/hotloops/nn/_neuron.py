@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hotloops import _arguments, _core, _operations
+from hotloops.nn._layers import writable
 
 Derivative = Literal["classic", "exact"]
 
@@ -90,6 +91,7 @@ class Neuron:
             raise ValueError(f"fit: targets has shape {targets.shape} but ({len(x)},) is needed")
         iterations = _arguments.as_count("fit", "iterations", iterations, 0)
         classic = self.derivative == "classic"
+        self.weights = writable(self.weights)
         _core.train_neuron(x, targets, self.weights, iterations, classic)
 
     def predict(self, x: Any) -> Any:

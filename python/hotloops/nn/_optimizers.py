@@ -8,8 +8,29 @@ from typing import Any
 from hotloops import _arguments, _core
 
 
+class _Hyperparameters:
+    """Numbers that are checked whenever they are set, and kept as Python's own."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, self._checked(name, value))
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Return a value as it is kept, or refuse it."""
+        kind = type(self).__name__
+        if name == "nesterov":
+            return _arguments.as_flag(kind, name, value)
+        if name in ("learning_rate", "epsilon"):
+            return _arguments.as_positive(kind, name, value)
+        if name in ("momentum", "beta_1", "beta_2"):
+            number = _arguments.as_real(kind, name, value)
+            if not 0 <= number < 1:
+                raise ValueError(f"{kind}: {name} is {value} but must be from 0 to below 1")
+            return number
+        return value
+
+
 @dataclass
-class SGD:
+class SGD(_Hyperparameters):
     """Stochastic gradient descent, with momentum if wanted.
 
     ``p -= learning_rate * g`` without momentum. With it a velocity follows the gradients,
@@ -36,16 +57,14 @@ class SGD:
     momentum: float = 0.0
     nesterov: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse numbers with which nothing is learned."""
-        _arguments.as_positive("SGD", "learning_rate", self.learning_rate)
-        _check_fraction(self, "momentum", self.momentum)
-        nesterov = _arguments.as_flag("SGD", "nesterov", self.nesterov)
-        if nesterov and self.momentum == 0:
+    def _checked(self, name: str, value: Any) -> Any:
+        value = super()._checked(name, value)
+        changed = {**vars(self), name: value}
+        if changed.get("nesterov") and changed["momentum"] == 0:
             raise ValueError(
-                f"SGD: nesterov {_arguments.described(self.nesterov)} but momentum is 0; nesterov "
-                "needs a momentum above 0"
+                "SGD: nesterov is True but momentum is 0; nesterov needs a momentum above 0"
             )
+        return value
 
     def _core(self) -> _core.Optimizer:
         rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterov else "momentum"
@@ -53,7 +72,7 @@ class SGD:
 
 
 @dataclass
-class Adam:
+class Adam(_Hyperparameters):
     """Adam [1]_: steps whose length the recent size of each parameter's gradients decides.
 
     ``p -= learning_rate * m / (sqrt(s) + epsilon)``, where m and s are running means of the
@@ -83,13 +102,6 @@ class Adam:
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
-    def __post_init__(self) -> None:
-        """Refuse numbers with which nothing is learned."""
-        _arguments.as_positive("Adam", "learning_rate", self.learning_rate)
-        _check_fraction(self, "beta_1", self.beta_1)
-        _check_fraction(self, "beta_2", self.beta_2)
-        _arguments.as_positive("Adam", "epsilon", self.epsilon)
-
     def _core(self) -> _core.Optimizer:
         return _core.Optimizer(
             "adam", self.learning_rate, beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon
@@ -111,9 +123,3 @@ def get(optimizer: Any) -> Optimizer:
         f"compile: optimizer {_arguments.described(optimizer)} but must be 'sgd', 'adam', an SGD "
         "or an Adam"
     )
-
-
-def _check_fraction(optimizer: Optimizer, name: str, value: float) -> None:
-    function = type(optimizer).__name__
-    if not 0 <= _arguments.as_real(function, name, value) < 1:
-        raise ValueError(f"{function}: {name} is {value} but must be from 0 to below 1")

@@ -9,6 +9,7 @@ import numpy as np
 from hotloops import _arguments, _core
 from hotloops.nn import _files, _optimizers, _samples
 from hotloops.nn._history import History
+from hotloops.nn._layers import writable
 from hotloops.nn._progress import progress
 from hotloops.nn._stack import Stack
 from hotloops.nn._turn import Turn, in_turn
@@ -214,6 +215,8 @@ class Sequential(Stack):
         if len(self._slots) != optimizer.slots:
             self._slots = [np.zeros_like(self._parameters) for _ in range(optimizer.slots)]
             self._steps = 0
+        self._storage.make_writable()
+        self._slots = [writable(slot) for slot in self._slots]
         state = _core.TrainingState(self._steps, self._shuffle_state)
         try:
             scores = training.train(
@@ -298,17 +301,22 @@ class Sequential(Stack):
             The file; it is replaced if it exists.
         """
         self.build()
-        model = {
-            "layers": [_files.layer_to_json(layer) for layer in self._layers],
-            "input_dim": self._input_dim,
-            "loss": self.loss,
-            "optimizer": _files.optimizer_to_json(self.optimizer),
-            "metrics": self.metrics,
-            "steps": self._steps,
-            "shuffle_state": self._shuffle_state,
-        }
-        slots = {f"slot_{i}": slot for i, slot in enumerate(self._slots)}
-        _files.save(path, model, {"parameters": self._parameters, **slots})
+        assert self._input_dim is not None
+        slots, steps = self._slots, self._steps
+        if self.optimizer is not None and len(slots) != self.optimizer._core().slots:
+            slots, steps = [], 0  # another optimizer's, as training would find
+        saved = _files.Saved(
+            self._layers,
+            self._input_dim,
+            self.loss,
+            self.optimizer,
+            self.metrics,
+            steps,
+            self._shuffle_state,
+            self._parameters,
+            slots,
+        )
+        _files.save(path, saved)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sequential:
@@ -323,19 +331,22 @@ class Sequential(Stack):
         -------
         Sequential
             The same model: it predicts the same bits, and goes on training with the same.
+
+        Raises
+        ------
+        ValueError
+            If the file is anything but what `save` has written; the message says what is wrong.
         """
-        description, arrays = _files.load(path)
-        parameters = arrays["parameters"]
-        layers = map(_files.layer_from_json, description["layers"])
-        model = cls(layers, dtype=parameters.dtype)
-        model.build(description["input_dim"])
-        model._parameters[...] = parameters
-        if description["loss"] is not None:
-            optimizer = _files.optimizer_from_json(description["optimizer"])
-            model.compile(
-                loss=description["loss"], optimizer=optimizer, metrics=description["metrics"]
-            )
-        model._slots = [arrays[f"slot_{i}"] for i in range(len(arrays) - 1)]
-        model._steps = description["steps"]
-        model._shuffle_state = description["shuffle_state"]
+        data = _arguments.as_path("load", "path", path).read_bytes()
+        with _files.refusals(path):
+            saved = _files.load(data)
+            model = cls(saved.layers, dtype=saved.parameters.dtype)
+            if saved.loss is not None:
+                assert saved.optimizer is not None
+                model.compile(loss=saved.loss, optimizer=saved.optimizer, metrics=saved.metrics)
+        model._lay_out(saved.parameters, saved.input_dim)
+        model._input_dim = saved.input_dim
+        model._slots = saved.slots
+        model._steps = saved.steps
+        model._shuffle_state = saved.shuffle_state
         return model

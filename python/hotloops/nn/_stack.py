@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,10 +10,20 @@ import numpy as np
 from hotloops import _arguments, _core, _operations
 from hotloops.nn import _samples
 from hotloops.nn._history import ActivationStatistics
-from hotloops.nn._layers import Activation, Array, Dense, Layer, Place
+from hotloops.nn._layers import (
+    Activation,
+    Array,
+    Dense,
+    Layer,
+    Place,
+    Storage,
+    count_params,
+    with_inputs,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
 
 
 class Stage(NamedTuple):
@@ -36,8 +47,12 @@ class Stack:
         self._rng = rng
         self._layers: list[Layer] = []
         self._input_dim: int | None = None
-        self._parameters: Array = np.zeros(0, dtype)
+        self._storage = Storage(np.zeros(0, dtype))
         self._add_all(layers)
+
+    def __copy__(self) -> Self:
+        """Return a model of its own: a layer belongs to one model, so none is shared."""
+        return copy.deepcopy(self)
 
     # ---- Making ----------------------------------------------------------------------------------
 
@@ -108,21 +123,20 @@ class Stack:
             raise ValueError(
                 "build: input_dim is None and not known from the first layer; give it here or there"
             )
-        sizes = list(self._sizes(inputs))
-        total = sum(layer.count_params(size) for layer, size in sizes)
-        self._parameters = np.zeros(total, self.dtype)
-        offset = 0
-        for layer, size in sizes:
+        self._lay_out(np.zeros(count_params(self._layers, inputs), self.dtype), inputs)
+        for layer in self._layers:
             if isinstance(layer, Dense):
-                layer._begin(Place(self._parameters, offset, size), self._rng)
-            offset += layer.count_params(size)
+                layer._begin(self._rng)
         self._input_dim = inputs
 
-    def _sizes(self, inputs: int) -> Iterator[tuple[Layer, int]]:
-        """Yield each layer with the number of its inputs."""
-        for layer in self._layers:
-            yield layer, inputs
-            inputs = layer.units if isinstance(layer, Dense) else inputs
+    def _lay_out(self, values: Array, inputs: int) -> None:
+        """Give each layer its place in an array of all weights."""
+        self._storage = Storage(values)
+        offset = 0
+        for layer, size in with_inputs(self._layers, inputs):
+            if isinstance(layer, Dense):
+                layer._place = Place(self._storage, offset, size)
+            offset += layer.count_params(size)
 
     def _units(self, inputs: int) -> int:
         """Return how many values come out of the last layer."""
@@ -135,7 +149,7 @@ class Stack:
         """Join each activation with the dense layer before it, if that has none."""
         assert self._input_dim is not None
         stages: list[Stage] = []
-        for layer, inputs in self._sizes(self._input_dim):
+        for layer, inputs in with_inputs(self._layers, self._input_dim):
             if isinstance(layer, Dense):
                 stages.append(Stage(layer, layer.activation, inputs, layer.units))
             elif stages and stages[-1].activation is None:
@@ -232,6 +246,11 @@ class Stack:
 
     # ---- Weights ---------------------------------------------------------------------------------
 
+    @property
+    def _parameters(self) -> Array:
+        """All weights in one array."""
+        return self._storage.values
+
     def get_weights(self) -> list[Array]:
         """Return copies of all weights: kernel and bias of the first layer, of the second, ...
 
@@ -255,11 +274,12 @@ class Stack:
             _arguments.as_reals("set_weights", f"weights[{i}]", array, self.dtype)
             for i, array in enumerate(arrays)
         ]
-        mine = self._weights()
-        shapes, needed = [array.shape for array in given], [array.shape for array in mine]
+        shapes = [array.shape for array in given]
+        needed = [array.shape for array in self._weights()]
         if shapes != needed:
             raise ValueError(f"set_weights: weights have shapes {shapes} but {needed} are needed")
-        for array, values in zip(mine, given, strict=True):
+        self._storage.make_writable()
+        for array, values in zip(self._weights(), given, strict=True):
             array[...] = values
 
     def _weights(self) -> list[Array]:
@@ -294,7 +314,7 @@ class Stack:
         self.build()
         assert self._input_dim is not None
         print_fn(f"{'layer':<16}{'shape':<16}{'activation':<12}{'weights':>12}")
-        for layer, inputs in self._sizes(self._input_dim):
+        for layer, inputs in with_inputs(self._layers, self._input_dim):
             units = layer.units if isinstance(layer, Dense) else inputs
             shape, count = f"{inputs} -> {units}", layer.count_params(inputs)
             print_fn(f"{layer.name:<16}{shape:<16}{layer.activation or '':<12}{count:>12,}")
