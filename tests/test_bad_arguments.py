@@ -538,7 +538,8 @@ SPEAKS_AS = {
 
 def complaint(subject: Subject, parameter: str, value: Any, error: BaseException) -> str | None:
     """Return what is missing from a refusal, or None."""
-    if type(error) not in (TypeError, ValueError):
+    is_large = isinstance(value, int) and value == 2**70  # NumPy says so by OverflowError
+    if type(error) not in (TypeError, ValueError, *([OverflowError] if is_large else [])):
         return f"raises {type(error).__name__}"
     text = str(error)
     parts = subject.name.removesuffix(".pullback").split(".")

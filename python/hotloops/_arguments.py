@@ -226,7 +226,9 @@ def _named(error: Exception, function: str, arguments: dict[str, Any]) -> Except
     return _kind_of(error)(f"{function}: {has}: {error}")
 
 
-def _kind_of(error: Exception) -> type[TypeError] | type[ValueError]:
+def _kind_of(error: Exception) -> type[Exception]:
+    if isinstance(error, OverflowError):  # as NumPy has it for integers that a dtype has not
+        return OverflowError
     # torch raises RuntimeError for a dtype as for a shape, which we check before.
-    of_value = ValueError, LookupError, ArithmeticError
+    of_value = ValueError, LookupError, ZeroDivisionError
     return ValueError if isinstance(error, of_value) else TypeError

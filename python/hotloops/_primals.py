@@ -48,7 +48,7 @@ class Primals:
         if _tensors.is_tensor(grad_y) != self._has_tensors:
             needed = "a torch.Tensor" if self._has_tensors else "an array"
             raise TypeError(
-                f"{self._function}: grad_y {_arguments.described(grad_y)} but must be {needed}, "
+                f"{self._function}: grad_y is a {type(grad_y).__name__} but must be {needed}, "
                 "as the operands are"
             )
         if self._has_tensors:
