@@ -474,7 +474,11 @@ ACCEPTED: dict[str, list[tuple[str, str, str]]] = {
         ("nn.Sequential.compile", "metrics", "empty list | array (0, 7)"),
     ],
     "a number in its range": [
-        ("nn.SGD | nn.Adam | nn.naive.train", "learning_rate | epsilon", f"1.5 | True | {TENSOR}"),
+        (
+            "nn.SGD | nn.Adam | nn.naive.train",
+            "learning_rate | epsilon",
+            f"1.5 | 2**70 | True | {TENSOR}",
+        ),
         ("nn.SGD | nn.Adam | nn.naive.train", "learning_rate | epsilon", "array ()"),
         ("nn.SGD | nn.Adam", "momentum | beta_1 | beta_2", "0"),
         ("nn.initializers.*", "stddev | limit", f"0 | 1.5 | True | array () | {TENSOR}"),
@@ -559,6 +563,8 @@ def evidence(value: Any) -> Iterator[str]:
     """Yield what a message may say of a value."""
     yield re.escape(repr(value)[:8])
     yield rf"\ba {type(value).__name__}\b"
+    if isinstance(value, bytes):
+        yield re.escape(repr(value.decode("latin-1")))
     yield from (piece for each in first_of(value) for piece in evidence(each))
     try:
         array = value if hasattr(value, "shape") else np.asarray(value)

@@ -119,7 +119,12 @@ def as_count(function: str, name: str, value: Any, least: int, most: int = _LARG
 
 
 def as_real(function: str, name: str, value: Any) -> float:
-    """Return a real number, which may be one of NumPy's."""
+    """Return a real number, which may be one of NumPy's; infinity if it is too large for one."""
+    if isinstance(value, int):  # NumPy has none as large as Python's can be
+        try:
+            return float(value)
+        except OverflowError:
+            return math.copysign(math.inf, value)
     number = as_array(function, name, value)
     if number.ndim == 0 and number.dtype.kind in "biuf":
         return float(number)

@@ -129,7 +129,7 @@ def _matmul_tensors(a: Any, b: Any, out: Any, dtype: Any, precision: str | None)
     torch = _tensors.torch_module()
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     name = dtype_name(_tensors.promoted(a, b)) if name is None else name
-    common = _tensors.torch_dtype("matmul", name)
+    common = _tensors.torch_dtype("matmul", name, dtype)
     for operand, tensor in (("a", a), ("b", b)):
         if not torch.can_cast(tensor.dtype, common):
             raise TypeError(

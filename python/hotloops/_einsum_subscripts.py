@@ -126,8 +126,9 @@ def checked_path(optimize: Any) -> Any:
 
 
 def _hashable(path: Any) -> Any:
-    is_sequence = isinstance(path, list | tuple | np.ndarray)
-    return tuple(_hashable(step) for step in path) if is_sequence else path
+    if isinstance(path, np.ndarray):
+        path = path.tolist()
+    return tuple(_hashable(step) for step in path) if isinstance(path, list | tuple) else path
 
 
 def _term_of_list(labels: Any) -> str:

@@ -177,11 +177,12 @@ def is_torch_dtype(dtype: Any) -> bool:
     return isinstance(dtype, torch_module().dtype)
 
 
-def torch_dtype(function: str, name: Any) -> Any:
-    """Return torch's dtype of NumPy's name for it."""
+def torch_dtype(function: str, name: Any, given: Any = None) -> Any:
+    """Return torch's dtype of NumPy's name for it, which may have been given in another way."""
     dtype = getattr(torch_module(), str(name), None)
     if not is_torch_dtype(dtype):
-        raise TypeError(f"{function}: dtype is {name} but must be one that torch has")
+        what = repr(name if given is None else given)
+        raise TypeError(f"{function}: dtype is {what} but must be one that torch has")
     return dtype
 
 

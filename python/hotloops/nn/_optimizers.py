@@ -58,13 +58,15 @@ class SGD(_Hyperparameters):
     nesterov: bool = False
 
     def _checked(self, name: str, value: Any) -> Any:
-        value = super()._checked(name, value)
-        changed = {**vars(self), name: value}
+        checked = super()._checked(name, value)
+        changed = {**vars(self), name: checked}
         if changed.get("nesterov") and changed["momentum"] == 0:
+            nesterov = value if name == "nesterov" else True
             raise ValueError(
-                "SGD: nesterov is True but momentum is 0; nesterov needs a momentum above 0"
+                f"SGD: nesterov {_arguments.described(nesterov)} but momentum is 0; nesterov needs "
+                "a momentum above 0"
             )
-        return value
+        return checked
 
     def _core(self) -> _core.Optimizer:
         rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterov else "momentum"
