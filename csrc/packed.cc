@@ -43,7 +43,7 @@ bool PackedMatrix::each_panel(F f) const {
 bool PackedMatrix::pack(const ConstView& b) {
   // What no memory holds has sizes that no integer holds: an operand of stride zero may be as
   // large.
-  constexpr double kMostValues = 1LL << 56;
+  constexpr double kMostValues = 0x1p56;
   const double padded_columns = static_cast<double>(shape_[1]) + kernel_->nr;
   if (static_cast<double>(shape_[0]) * padded_columns > kMostValues) throw std::bad_alloc();
   const Panels& panels = kernel_->panels;

@@ -96,8 +96,8 @@ class Kept {
   // The block is no longer kept.
   Head* drop(std::size_t index) {
     Head* block = blocks_[index];
-    const auto place = blocks_.begin() + static_cast<std::ptrdiff_t>(index);
-    std::copy(place + 1, blocks_.begin() + static_cast<std::ptrdiff_t>(count_), place);
+    Head** place = blocks_.data() + index;
+    std::copy(place + 1, blocks_.data() + count_, place);
     --count_;
     bytes_ -= block->bytes;
     return block;
@@ -115,8 +115,10 @@ class Kept {
 constinit Kept kept;
 static_assert(std::is_trivially_destructible_v<Kept>);
 
-[[maybe_unused]] const int kForkHandlers =
-    pthread_atfork([] { kept.lock(); }, [] { kept.unlock(); }, [] { kept.unlock(); });
+void lock_kept() { kept.lock(); }
+void unlock_kept() { kept.unlock(); }
+
+[[maybe_unused]] const int kForkHandlers = pthread_atfork(lock_kept, unlock_kept, unlock_kept);
 
 Head* head_of(std::byte* data) { return reinterpret_cast<Head*>(data) - 1; }
 

@@ -40,7 +40,8 @@ struct Quads {
 // Tiles for products of bytes of more than one row.
 class ByteKernels {
  public:
-  static constexpr void set_all(KernelOverlay& set) {
+  template <class Set>
+  static constexpr void set_all(Set& set) {
     using enum ElementType;
     set_one<true, true>(set, Arithmetic::i8, i8, i8);
     set_one<false, false>(set, Arithmetic::u8, u8, u8);
@@ -49,8 +50,8 @@ class ByteKernels {
   }
 
  private:
-  template <bool ASigned, bool BSigned>
-  static constexpr void set_one(KernelOverlay& set, Arithmetic arithmetic, ElementType a_type,
+  template <bool ASigned, bool BSigned, class Set>
+  static constexpr void set_one(Set& set, Arithmetic arithmetic, ElementType a_type,
                                 ElementType b_type) {
     Kernel(&kernels)[kTileShapes] = set.matmul[static_cast<int>(arithmetic)];
     kernels[0] = kernels[1] =
