@@ -171,6 +171,11 @@ def assert_same_bits(actual: Array, expected: Array) -> None:
         raise AssertionError("equal values, but different bits (the sign of a zero, or a NaN's)")
 
 
+def canonical(x: Array) -> Array:
+    """Return the values with one NaN for all: its sign and payload are not part of the contract."""
+    return np.where(np.isnan(x), x.dtype.type(np.nan), x)
+
+
 # --- Layouts ----------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from support import (
     MATMUL_SHAPES,
     assert_same_bits,
     assert_within_bound,
+    canonical,
     contract_matmul,
     kernels_of,
     normal,
@@ -162,8 +163,9 @@ def test_nan_and_infinity(dtype: str, special: complex) -> None:
     np.testing.assert_array_equal(c[~ordinary], expected[~ordinary])
     np.testing.assert_array_equal(np.isfinite(c), ordinary)
     with np.errstate(all="ignore"):
-        assert_same_bits(parts(hotloops.matmul(a[29:32], b)), c[29:32])
-        assert_same_bits(parts(hotloops.matmul(a, b[:, 3:4])), c[:, 6:8])
+        rows, column = hotloops.matmul(a[29:32], b), hotloops.matmul(a, b[:, 3:4])
+    assert_same_bits(canonical(parts(rows)), canonical(c[29:32]))
+    assert_same_bits(canonical(parts(column)), canonical(c[:, 6:8]))
 
 
 # --- Shapes, layouts, threads -----------------------------------------------------------------

@@ -16,6 +16,7 @@ from support import (
     KC,
     LAYOUTS,
     assert_same_bits,
+    canonical,
     contract_matmul,
     normal,
     wide_range,
@@ -366,9 +367,6 @@ def test_where_nan_is_depends_on_the_values_alone(
     for x in (a, b):
         at = rng.random(x.shape) < 2 / max(x.size, 30)
         x[at] = rng.choice(kinds, np.count_nonzero(at))
-
-    def canonical(c: support.Array) -> support.Array:
-        return np.where(np.isnan(c), dtype.type(np.nan), c)
 
     expected = canonical(hotloops.matmul(a, b))
     with np.errstate(invalid="ignore"):
