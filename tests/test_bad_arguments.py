@@ -481,7 +481,7 @@ ACCEPTED: dict[str, list[tuple[str, str, str]]] = {
         ),
         ("nn.SGD | nn.Adam | nn.naive.train", "learning_rate | epsilon", "array ()"),
         ("nn.SGD | nn.Adam", "momentum | beta_1 | beta_2", "0"),
-        ("nn.initializers.*", "stddev | limit", f"0 | 1.5 | True | array () | {TENSOR}"),
+        ("nn.initializers.*", "stddev | limit", f"0 | 1.5 | 2**70 | True | array () | {TENSOR}"),
     ],
     "a value has its truth, as Python has it": [
         ("nn.Dense | nn.Sequential.fit | torch.*Linear", "use_bias | shuffle | bias", "*"),

@@ -312,7 +312,7 @@ def test_half_products_of_other_types(dtype: str, wanted: Any) -> None:
 
 def test_types_that_torch_has_not() -> None:
     a = integers(1, (3, 3), "bfloat16")
-    with pytest.raises(TypeError, match="matmul: dtype is object but must be one that torch has"):
+    with pytest.raises(TypeError, match=r"matmul: dtype is .*object.* but must be one that torch"):
         hotloops.matmul(a, a, dtype=object)
 
 
