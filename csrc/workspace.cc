@@ -27,7 +27,7 @@ std::byte* workspace(std::int64_t bytes) {
     memory.reset(new (kAlignment) std::byte[static_cast<std::size_t>(bytes)]);
     capacity = bytes;
   }
-  fill_if_asked(memory.get(), bytes);
+  fill_if_asked(memory.get(), [=] { return bytes; });
   return memory.get();
 }
 

@@ -23,9 +23,12 @@ std::byte* workspace(std::int64_t bytes);
 // ask for: what is read before it is written then shows in the result. Every byte is 0xff, which is
 // NaN in all floating-point types.
 inline std::atomic<bool> fills_with_garbage = false;
-inline void fill_if_asked(void* memory, std::int64_t bytes) {
-  if (bytes > 0 && fills_with_garbage.load(std::memory_order_relaxed)) {
-    std::memset(memory, 0xff, static_cast<std::size_t>(bytes));
+// How many bytes that are is asked only then: counting those of an array takes a call of NumPy.
+template <class Bytes>
+void fill_if_asked(void* memory, Bytes bytes) {
+  if (!fills_with_garbage.load(std::memory_order_relaxed)) return;
+  if (const std::int64_t size = bytes(); size > 0) {
+    std::memset(memory, 0xff, static_cast<std::size_t>(size));
   }
 }
 

@@ -129,7 +129,7 @@ py::object owned_numpy(PyObject* array, Array& v) {
   if (array == nullptr) throw py::error_already_set();
   auto* numpy = reinterpret_cast<PyArrayObject*>(array);
   view_numpy(numpy, v);
-  fill_if_asked(v.data, PyArray_NBYTES(numpy));
+  fill_if_asked(v.data, [=] { return PyArray_NBYTES(numpy); });
   return py::reinterpret_steal<py::object>(array);
 }
 

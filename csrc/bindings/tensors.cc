@@ -200,10 +200,11 @@ bool view_tensor(PyObject* object, Array& v) {
 
 py::object new_tensor(const Array& like, ElementType type, std::span<const std::int64_t> shape,
                       Array& v) {
-  dlpack::ManagedTensor* managed = &own_tensor(shape.size(), bytes_of(shape, type))->managed;
+  const std::int64_t bytes = bytes_of(shape, type);
+  dlpack::ManagedTensor* managed = &own_tensor(shape.size(), bytes)->managed;
   managed->version = like.api->version;
   dlpack::Tensor& made = managed->tensor;
-  fill_if_asked(made.data, bytes_of(shape, type));
+  fill_if_asked(made.data, [=] { return bytes; });
   made.dtype = kTensorTypes[static_cast<int>(type)];
   std::ranges::copy(shape, made.shape);
   std::int64_t stride = 1;
